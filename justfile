@@ -1,0 +1,59 @@
+# The single door: `uv run just test` works from a fresh clone, and CI calls these recipes word for word.
+
+set positional-arguments # so that `just test -k "this or that"` arrives in one piece
+
+# uv tells its children where it lives; a just that was started by itself finds it on PATH
+uv := env("UV", "uv")
+lint := uv + " run --quiet --group lint"
+
+# a test that hangs shows every thread's stack after two minutes, then ends as a failure
+pytest := uv + " run --quiet pytest -o faulthandler_timeout=120 -o faulthandler_exit_on_timeout=true"
+
+# one process for each core; `xdist_group` keeps tests together that must not run side by side
+spread := "-n " + num_cpus() + " --maxprocesses 8 --dist loadgroup"
+
+# show what there is
+help:
+    @just --justfile {{ quote(justfile()) }} --list --unsorted
+
+# format, and mend what ruff can mend
+fmt:
+    {{ lint }} ruff check --fix .
+    {{ lint }} ruff format .
+
+# ruff: rules and format
+lint:
+    {{ lint }} ruff check .
+    {{ lint }} ruff format --check .
+
+# mypy in strict mode, basedpyright on the typing tests
+types:
+    {{ lint }} mypy
+    {{ lint }} basedpyright
+
+# the floors: every import goes downward
+layers:
+    {{ lint }} lint-imports --no-logo
+
+# the domain and the small parts: no server, no process
+unit *args:
+    {{ pytest }} {{ spread }} -m "not slow" tests/unit "$@"
+
+# laws that hold for any input; CHRONOQ_LONG=1 looks longer
+property *args:
+    {{ pytest }} {{ spread }} -m "not slow" tests/property "$@"
+
+# against real servers and real processes
+integration *args:
+    {{ pytest }} {{ spread }} -m "not slow" tests/integration "$@"
+
+# every test, under five minutes on two cores
+test *args:
+    {{ pytest }} {{ spread }} -m "not slow" tests "$@"
+
+# the examples in the documentation, run
+docs *args:
+    {{ pytest }} tests/integration/test_docs.py "$@"
+
+# everything that has to be green before a commit
+check: lint types layers test

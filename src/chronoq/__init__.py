@@ -1,0 +1,1 @@
+"""chronoq: accepts work now and runs it at the right moment, once, on whichever machine is free."""

@@ -1,0 +1,22 @@
+"""Everything in this process's memory: for one process, for tests, and as the reference of the ports."""
+
+from chronoq.adapters.memory.people import MemoryLife, MemoryLock
+from chronoq.adapters.memory.queue import MemoryQueue
+from chronoq.adapters.memory.room import Room
+from chronoq.adapters.memory.store import MemoryStore
+from chronoq.adapters.system import SystemClock
+from chronoq.domain.ports import Backend
+
+
+def open_backend(url: str = "memory://", *, namespace: str = "chronoq") -> Backend:
+    """A new, empty backend that nobody else sees."""
+    room = Room()
+    return Backend(
+        queue=MemoryQueue(room),
+        store=MemoryStore(room),
+        lock=MemoryLock(),
+        life=MemoryLife(),
+        clock=SystemClock(),
+        close=lambda: None,
+        durable=False,
+    )

@@ -1,0 +1,308 @@
+"""QueuePort in this process's memory: the reference for what each transition means."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from chronoq.adapters.memory.room import Room
+from chronoq.adapters.memory.shelf import Entry, Shelf, fingerprint
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import ENDED, Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
+from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, excused, leads_to
+
+PROMOTED_PER_CLAIM = 500
+
+
+@frozen
+class MemoryQueue:
+    """Jobs of all queues, behind one lock."""
+
+    room: Room
+
+    def submit(self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None) -> list[Submitted]:
+        with self.room as shelves:
+            return [_submit(shelves[job.id.queue], job, now, (room or {}).get(job.id.queue)) for job in jobs]
+
+    def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
+        with self.room as shelves:
+            return [Promoted(shelves[q].promote(now=now, limit=limit), shelves[q].next_delayed()) for q in queues]
+
+    def claim(self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime) -> Claimed:
+        claims: list[Claim] = []
+        nexts: list[datetime] = []
+        with self.room as shelves:
+            for queue, limit in wants:
+                shelf = shelves[queue]
+                shelf.promote(now=now, limit=PROMOTED_PER_CLAIM)
+                if not (shelf.pause and shelf.pause.holds(now)):
+                    claims += _grant(shelf, limit, worker, now + lease)
+                if (due := shelf.next_delayed()) is not None:
+                    nexts.append(due)
+        return Claimed(tuple(claims), min(nexts, default=None))
+
+    def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
+        with self.room as shelves:
+            holds = []
+            for claim in claims:
+                shelf, key = shelves[claim.id.queue], claim.id.key
+                if not shelf.holds(claim):
+                    holds.append(Hold.LOST)
+                    continue
+                shelf.leases[key] = now + lease
+                holds.append(Hold.STOP if key in shelf.stops else Hold.KEPT)
+            return holds
+
+    def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
+        with self.room as shelves:
+            return [
+                shelves[claim.id.queue].holds(claim) and _settle(shelves[claim.id.queue], claim, verdict, now)
+                for claim, verdict in verdicts
+            ]
+
+    def release(self, claims: Sequence[Claim], *, now: datetime) -> list[bool]:
+        with self.room as shelves:
+            held = [shelves[claim.id.queue].holds(claim) for claim in claims]
+            for claim, ours in reversed(list(zip(claims, held, strict=True))):
+                shelf, key = shelves[claim.id.queue], claim.id.key
+                if not ours or not shelf.holds(claim):
+                    continue
+                if key in shelf.stops:
+                    shelf.end(key, State.CANCELLED, now=now)
+                    continue
+                shelf.unplace(key)
+                entry = shelf.jobs[key]
+                entry.excused, entry.progress = entry.excused + 1, None
+                shelf.place(key, now, now=now, front=True)
+            return held
+
+    def report(self, claim: Claim, progress: Progress) -> bool:
+        with self.room as shelves:
+            shelf = shelves[claim.id.queue]
+            if not shelf.holds(claim):
+                return False
+            shelf.jobs[claim.id.key].progress = progress
+            return True
+
+    def expired(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Claim]:
+        with self.room as shelves:
+            found = []
+            for queue in queues:
+                shelf = shelves[queue]
+                lapsed = sorted((until, key) for key, until in shelf.leases.items() if until <= now)
+                found += [shelf.claim_of(key) for _, key in lapsed[:limit]]
+            return found
+
+    def cancel(self, ids: Sequence[JobId], *, now: datetime) -> list[Cancel]:
+        with self.room as shelves:
+            return [_cancel(shelves[id.queue], id.key, now) for id in ids]
+
+    def revive(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        with self.room as shelves:
+            return [_revive(shelves[id.queue], id.key, now) for id in ids]
+
+    def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        with self.room as shelves:
+            answers = []
+            for id in ids:
+                shelf = shelves[id.queue]
+                answers.append(id.key in shelf.dead)
+                if answers[-1]:
+                    shelf.unplace(id.key)
+                    del shelf.jobs[id.key]
+                    shelf.stats["purged"] += 1
+            return answers
+
+    def pause(self, queue: str, pause: Pause) -> None:
+        with self.room as shelves:
+            shelves[queue].pause = pause
+
+    def resume(self, queue: str) -> bool:
+        with self.room as shelves:
+            shelf = shelves[queue]
+            paused, shelf.pause = shelf.pause, None
+            shelf.work = max(shelf.work, 1)
+            return paused is not None
+
+    def endings(self, ids: Sequence[JobId], *, now: datetime) -> list[Ending | None]:
+        with self.room as shelves:
+            return [_ending(shelves[id.queue], id, now) for id in ids]
+
+    def get(self, ids: Sequence[JobId], *, now: datetime) -> list[Snapshot | None]:
+        with self.room as shelves:
+            return [_snapshot(shelves[id.queue], id.key, now) for id in ids]
+
+    def find(self, queue: str, state: State, *, now: datetime, mark: str = "", limit: int = 100) -> Page:
+        with self.room as shelves:
+            shelf = shelves[queue]
+            keys = _listed(shelf, state, now)
+            start = int(mark or 0)
+            found = [_snapshot(shelf, key, now) for key in keys[start : start + limit]]
+            more = str(start + limit) if start + limit < len(keys) else ""
+            return Page(tuple(one for one in found if one), more)
+
+    def counts(self, queues: Sequence[str], *, now: datetime) -> list[Counts]:
+        with self.room as shelves:
+            return [_counts(shelves[queue], now) for queue in queues]
+
+    def queues(self) -> list[str]:
+        with self.room as shelves:
+            return sorted(name for name, shelf in shelves.items() if shelf.stats["accepted"] or shelf.plans)
+
+    def wait_ready(self, queues: Sequence[str], *, timeout: timedelta) -> None:
+        def token() -> bool:
+            shelf = next((s for q in queues if (s := self.room.shelves[q]).work), None)
+            if shelf:
+                shelf.work -= 1
+            return shelf is not None
+
+        self.room.wait(token, timeout)
+
+    def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
+        def woken() -> list[str]:
+            names = [queue for queue in queues if self.room.shelves[queue].time]
+            for queue in names:
+                self.room.shelves[queue].time = False
+            return names
+
+        return self.room.wait(woken, timeout)
+
+    def wait_ended(self, queues: Sequence[str], *, timeout: timedelta) -> list[JobId]:
+        return self.room.heard(queues, timeout)
+
+
+def _submit(shelf: Shelf, job: Job, now: datetime, room: int | None) -> Submitted:
+    key = job.id.key
+    if key in shelf.jobs:
+        return Submitted.DUPLICATE if shelf.jobs[key].job.same_work(job) else Submitted.CONFLICT
+    if memory := shelf.remembered(key, now=now):
+        return Submitted.DUPLICATE if memory.work == fingerprint(job) else Submitted.CONFLICT
+    if key in shelf.skips:
+        return Submitted.DUPLICATE
+    if room is not None and len(shelf.jobs) >= room:
+        return Submitted.FULL
+    shelf.add(job, now=now)
+    return Submitted.ACCEPTED
+
+
+def _grant(shelf: Shelf, limit: int, worker: str, until: datetime) -> list[Claim]:
+    claims: list[Claim] = []
+    while len(claims) < limit and (key := shelf.pop_ready()) is not None:
+        claims.append(shelf.claim(key, worker=worker, until=until))
+    # what is left is somebody's to hear of; a list found empty needs no token
+    shelf.work = max(shelf.work, 1) if any(shelf.ready) else 0
+    return claims
+
+
+def _settle(shelf: Shelf, claim: Claim, verdict: Verdict, now: datetime) -> bool:
+    key = claim.id.key
+    entry = shelf.jobs[key]
+    entry.excused += excused(verdict)
+    if isinstance(verdict, Retry | Dead) and verdict.crash:
+        entry.crashes += 1
+        shelf.stats["crashed"] += 1
+    match verdict:
+        case Dead():
+            shelf.bury(key, verdict.failure, now=now)
+        case Retry() | Snooze() if key in shelf.stops:
+            shelf.end(key, State.CANCELLED, now=now)
+        case Retry() | Snooze():
+            shelf.stats["retried"] += isinstance(verdict, Retry) and not verdict.crash
+            shelf.unplace(key)
+            _annotate(entry, verdict)
+            shelf.place(key, verdict.at, now=now)
+        case _:
+            shelf.end(key, leads_to(verdict), now=now, result=verdict.result if isinstance(verdict, Done) else b"")
+    return True
+
+
+def _annotate(entry: Entry, verdict: Retry | Snooze) -> None:
+    """Keep why it waits: the last error, or the reason of the snooze; progress belongs to one attempt."""
+    entry.progress = None
+    if isinstance(verdict, Retry):
+        entry.failure, entry.reason = verdict.failure, ""
+    else:
+        entry.failure, entry.reason = None, verdict.reason
+
+
+def _cancel(shelf: Shelf, key: str, now: datetime) -> Cancel:
+    if key in shelf.leases:
+        shelf.stops.add(key)
+        return Cancel.ASKED
+    if key in shelf.delayed or shelf.is_ready(key):
+        shelf.end(key, State.CANCELLED, now=now)
+        return Cancel.CANCELLED
+    return Cancel.GONE
+
+
+def _revive(shelf: Shelf, key: str, now: datetime) -> bool:
+    if key not in shelf.dead:
+        return False
+    shelf.unplace(key)
+    entry = shelf.jobs[key]
+    entry.excused, entry.crashes = entry.token, 0
+    if entry.job.origin:
+        shelf.runs.setdefault(entry.job.origin.schedule.key, {})[key] = None
+    shelf.place(key, now, now=now)
+    return True
+
+
+def _ending(shelf: Shelf, id: JobId, now: datetime) -> Ending | None:
+    if id.key in shelf.dead:
+        return Ending(id, State.DEAD, shelf.dead[id.key], failure=shelf.jobs[id.key].failure)
+    memory = shelf.remembered(id.key, now=now)
+    return memory.ending if memory and id.key not in shelf.jobs else None
+
+
+def _snapshot(shelf: Shelf, key: str, now: datetime) -> Snapshot | None:
+    entry = shelf.jobs.get(key)
+    if entry is None:
+        memory = shelf.remembered(key, now=now)
+        if memory is None:
+            return None
+        end = memory.ending
+        return Snapshot(Job(end.id, memory.task, b"", end.at, end.at), end.state, until=end.at)
+    state, until = State.READY, None
+    for place, where in ((State.DELAYED, shelf.delayed), (State.RUNNING, shelf.leases), (State.DEAD, shelf.dead)):
+        if key in where:
+            state, until = place, where[key]
+    return Snapshot(
+        entry.job,
+        state,
+        attempt=entry.token - entry.excused,
+        token=entry.token,
+        crashes=entry.crashes,
+        worker=entry.worker,
+        until=until,
+        failure=entry.failure,
+        reason=entry.reason,
+        progress=entry.progress,
+        stopping=key in shelf.stops,
+    )
+
+
+def _listed(shelf: Shelf, state: State, now: datetime) -> list[str]:
+    if state in ENDED:
+        known = ((key, shelf.remembered(key, now=now)) for key in shelf.recent if key not in shelf.jobs)
+        return list(dict.fromkeys(key for key, memory in known if memory and memory.ending.state is state))
+    if state is State.READY:
+        return shelf.waiting()
+    if state is State.DEAD:
+        return [key for _, key in sorted(((at, key) for key, at in shelf.dead.items()), reverse=True)]
+    if state is State.RUNNING:
+        return [key for _, key in sorted((until, key) for key, until in shelf.leases.items())]
+    return [m[1:] for _, m in sorted(o for o in shelf.order if shelf.delayed.get(o[1][1:]) == o[0])]
+
+
+def _counts(shelf: Shelf, now: datetime) -> Counts:
+    names = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed")
+    return Counts(
+        shelf.name,
+        delayed=len(shelf.delayed),
+        ready=sum(map(len, shelf.ready)) - len(shelf.skips),
+        running=len(shelf.leases),
+        dead=len(shelf.dead),
+        pause=shelf.pause if shelf.pause and shelf.pause.holds(now) else None,
+        **{name: shelf.stats[name] for name in names},
+    )

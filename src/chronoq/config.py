@@ -1,0 +1,137 @@
+"""Settings: frozen, validated once, each with the place that it came from."""
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from attrs import Attribute, field, fields, frozen
+
+from chronoq.domain.errors import BadSetting, ChronoqError, UnknownOption, near
+from chronoq.domain.identity import name
+from chronoq.domain.time import ZERO, duration
+
+PREFIX = "CHRONOQ_"
+
+
+def _number(least: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise ValueError(f"{value!r} is not a whole number")
+        number = int(value)
+        if number < least:
+            raise ValueError(f"{value!r} is less than {least}")
+        return number
+
+    return read
+
+
+def _positive(value: Any) -> timedelta:
+    length = duration(value)
+    if length == ZERO:
+        raise ValueError("a duration above zero is needed")
+    return length
+
+
+_SIZES = {"kb": 1_000, "mb": 1_000_000, "b": 1}
+
+
+def _size(value: Any) -> int:
+    text = str(value).strip().lower().replace(" ", "")
+    unit = next((u for u in _SIZES if text.endswith(u)), "")
+    return int(float(text.removesuffix(unit)) * _SIZES.get(unit, 1))
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What can be set. Durations are timedeltas, sizes are bytes."""
+
+    url: str = field(default="memory://", converter=str, metadata={"help": "backend"})
+    namespace: str = field(
+        default="chronoq",
+        converter=lambda v: name(v, what="namespace"),
+        metadata={"help": "first part of every stored key"},
+    )
+    concurrency: int = field(default=8, converter=_number(1), metadata={"help": "jobs that a worker runs at once"})
+    lease: timedelta = field(
+        default=timedelta(seconds=30), converter=_positive, metadata={"help": "a silent worker's job is taken over after"}
+    )
+    grace: timedelta = field(
+        default=timedelta(seconds=30), converter=duration, metadata={"help": "time to finish on a graceful stop"}
+    )
+    max_crashes: int = field(
+        default=3, converter=_number(1), metadata={"help": "lost workers after which a job is given up"}
+    )
+    park_for: timedelta = field(
+        default=timedelta(days=1), converter=duration, metadata={"help": "how long a job of an unknown task waits"}
+    )
+    remember: timedelta = field(
+        default=timedelta(days=1), converter=duration, metadata={"help": "how long an ended job's own id stays taken"}
+    )
+    max_payload: int = field(default=256_000, converter=_size, metadata={"help": "bytes of arguments or result"})
+    lock_ttl: timedelta = field(
+        default=timedelta(seconds=10), converter=_positive, metadata={"help": "a silent leader is replaced after"}
+    )
+
+
+@frozen
+class Configured:
+    """Settings, and for each field where its value came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def configure(
+    *,
+    flags: Mapping[str, Any] | None = None,
+    code: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Configured:
+    """Settings from flags, else `CHRONOQ_*`, else the program's own words, else `[tool.chronoq]`, else defaults.
+
+    Errors: `UnknownOption` for a name that is no setting, `BadSetting` for a value that does not fit.
+    """
+    environ = os.environ if environ is None else environ
+    known = {one.name: one for one in fields(Settings)}
+    from_environ = {k: environ[PREFIX + k.upper()] for k in known if PREFIX + k.upper() in environ}
+    table, path = _table(folder or Path.cwd())
+    layers = (
+        ("a flag", flags or {}),
+        ("the environment", from_environ),
+        ("the program", code or {}),
+        (str(path), table),
+    )
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(known, "default")
+    for source, layer in reversed(layers):
+        for key, value in layer.items():
+            if key not in known:
+                raise UnknownOption(f"{key!r} is not a setting ({source}).{near(key, known)}")
+            if value is not None:
+                values[key] = _converted(known[key], value, source)
+                sources[key] = PREFIX + key.upper() if source == "the environment" else source
+    return Configured(Settings(**values), sources)
+
+
+def _converted(one: "Attribute[Any]", value: Any, source: str) -> Any:
+    try:
+        return one.converter(value) if callable(one.converter) else value
+    except (ChronoqError, ValueError, TypeError, OverflowError) as error:
+        raise BadSetting(f"{one.name}={value!r} (from {source}) cannot be used: {error}") from error
+
+
+def _table(folder: Path) -> tuple[Mapping[str, Any], Path]:
+    """The `[tool.chronoq]` table of the nearest pyproject.toml at or above `folder`."""
+    for place in (folder, *folder.parents):
+        path = place / "pyproject.toml"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            if "[tool.chronoq]" not in text:
+                return {}, path
+            import tomllib  # only those who use the table pay for the import
+
+            return tomllib.loads(text)["tool"]["chronoq"], path
+    return {}, folder / "pyproject.toml"

@@ -1,0 +1,56 @@
+"""A lock on a name, and who is alive."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+
+@frozen
+class Lease:
+    """`name` is `owner`'s until `expires_at` (UTC). `token` grows with each new owner, and never goes back."""
+
+    name: str
+    owner: str
+    token: int
+    expires_at: datetime
+
+
+class Kind(StrEnum):
+    SCHEDULER = "scheduler"
+    WORKER = "worker"
+
+
+@frozen
+class Process:
+    """A scheduler or worker, as it introduced itself at birth."""
+
+    id: str
+    kind: Kind
+    host: str
+    pid: int
+    started_at: datetime
+    version: str
+    queues: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    concurrency: int = 0
+
+
+@frozen
+class Vitals:
+    """What a process says of itself with each heartbeat."""
+
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    leader: bool = False
+    stopping: bool = False
+
+
+@frozen
+class Presence:
+    """A process on the roll, with its last heartbeat."""
+
+    process: Process
+    vitals: Vitals
+    seen_at: datetime

@@ -1,0 +1,114 @@
+"""What became of an attempt. Worker, reaper and cancel all end a lease with one of these values."""
+
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from attrs import frozen
+
+from chronoq.domain.job import Claim, State
+from chronoq.domain.retry import Failure
+from chronoq.domain.time import brief
+
+LONGEST_PARKING = timedelta(seconds=60)
+
+
+@frozen
+class Done:
+    """It ran. `result` is JSON; b"" when no result is wanted."""
+
+    result: bytes = b""
+
+
+@frozen
+class Retry:
+    """Run it again at `at`. With `crash` its worker was lost: counted as a crash, not as an attempt."""
+
+    at: datetime
+    failure: Failure
+    crash: bool = False
+
+
+@frozen
+class Snooze:
+    """Run it again at `at`. It costs no retry."""
+
+    at: datetime
+    reason: str = ""
+
+
+@frozen
+class Dead:
+    """Give up: it lies in the dead letters until someone looks."""
+
+    failure: Failure
+    crash: bool = False
+
+
+@frozen
+class Cancelled:
+    """It was asked to stop, and did."""
+
+
+@frozen
+class Expired:
+    """Nobody wants it any more."""
+
+
+Verdict = Done | Retry | Snooze | Dead | Cancelled | Expired
+
+
+def leads_to(verdict: Verdict) -> State:
+    """The state that a job is in after `verdict`."""
+    match verdict:
+        case Done():
+            return State.DONE
+        case Retry() | Snooze():
+            return State.DELAYED
+        case Dead():
+            return State.DEAD
+        case Cancelled():
+            return State.CANCELLED
+        case Expired():
+            return State.EXPIRED
+        case _:
+            assert_never(verdict)
+
+
+def excused(verdict: Verdict) -> bool:
+    """Whether the claim that `verdict` ends does not count as an attempt."""
+    return isinstance(verdict, Snooze) or (isinstance(verdict, Retry | Dead) and verdict.crash)
+
+
+def before_start(claim: Claim, *, now: datetime) -> Verdict | None:
+    """The verdict on a job that must not start, or None when it may."""
+    if claim.job.defect:
+        return Dead(Failure("BadRecord", claim.job.defect))
+    expires_at = claim.job.expires_at
+    return Expired() if expires_at is not None and expires_at <= now else None
+
+
+def after_failure(claim: Claim, failure: Failure, *, now: datetime, chance: float) -> Retry | Dead:
+    """Another attempt while the policy allows it, else the dead letters. `chance` in [0, 1)."""
+    policy = claim.job.options.retry
+    if claim.attempt > policy.retries or not policy.wants(failure):
+        return Dead(failure)
+    return Retry(now + policy.delay(claim.attempt, chance=chance), failure)
+
+
+def after_lapse(claim: Claim, *, now: datetime, max_crashes: int) -> Retry | Dead:
+    """The lease ran out: its worker is gone. Run it again at once, at most `max_crashes` times in all."""
+    crashes = claim.crashes + 1
+    lost = Failure(
+        "WorkerLost",
+        f"worker {claim.worker} was lost while it held this job (crash {crashes} of {max_crashes} allowed)",
+    )
+    return Dead(lost, crash=True) if crashes >= max_crashes else Retry(now, lost, crash=True)
+
+
+def unknown_task(claim: Claim, *, now: datetime, park_for: timedelta, hint: str = "") -> Snooze | Dead:
+    """E07: no such task here. Parked with growing pauses, so that a rolling deploy loses nothing."""
+    message = f"task {claim.job.task!r} is unknown to this worker.{hint}"
+    if now - claim.job.due >= park_for:
+        return Dead(Failure("UnknownTask", f"{message} Given up after {brief(park_for)}."))
+    pause = min(LONGEST_PARKING, timedelta(seconds=2 ** min(claim.token - claim.attempt, 10)))
+    return Snooze(now + pause, f"E07 {message} Parked, not lost.")
