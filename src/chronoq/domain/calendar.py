@@ -1,4 +1,4 @@
-"""Calendars: stretches of time in which a rhythm does not fire. Made of dates, ranges, weekdays or a rhythm."""
+"""Calendars: when a rhythm does not fire. Made of dates, ranges, weekdays or another rhythm."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -114,40 +114,40 @@ class _Weekdays(Calendar):
 
 @frozen
 class _Ranges(Calendar):
-    ranges: tuple[tuple[datetime, datetime], ...]
+    pairs: tuple[tuple[datetime, datetime], ...]
 
     def covered_until(self, moment: datetime) -> datetime | None:
-        return max((end for start, end in self.ranges if start <= moment < end), default=None)
+        return max((end for start, end in self.pairs if start <= moment < end), default=None)
 
     def spec(self) -> dict[str, Any]:
-        return {"kind": "ranges", "ranges": [[to_ms(start), to_ms(end)] for start, end in self.ranges]}
+        return {"kind": "ranges", "ranges": [[to_ms(start), to_ms(end)] for start, end in self.pairs]}
 
     def describe(self) -> str:
-        start, end = self.ranges[0]
+        start, end = self.pairs[0]
         shown = f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
-        return shown + (f" and {len(self.ranges) - 1} more ranges" if len(self.ranges) > 1 else "")
+        return shown + (f" and {len(self.pairs) - 1} more ranges" if len(self.pairs) > 1 else "")
 
 
 @frozen
 class _Days(Calendar):
-    rhythm_: Fires
+    of: Fires
     tz: str
 
     def covered_until(self, moment: datetime) -> datetime | None:
         day = moment.astimezone(zone(self.tz)).date()
         end = _end_of(day, self.tz, moment)
         start = instant(datetime.combine(day, time.min), zone(self.tz))
-        fire = self.rhythm_.next_after(min(start, moment) - _INSTANT)
+        fire = self.of.next_after(min(start, moment) - _INSTANT)
         return end if fire is not None and fire < end else None
 
     def bind(self, *, seed: str, anchor: datetime) -> Calendar:
-        return _Days(self.rhythm_.bind(seed=seed, anchor=anchor), self.tz)
+        return _Days(self.of.bind(seed=seed, anchor=anchor), self.tz)
 
     def spec(self) -> dict[str, Any]:
-        return {"kind": "rhythm", "rhythm": self.rhythm_.spec(), "tz": self.tz}
+        return {"kind": "rhythm", "rhythm": self.of.spec(), "tz": self.tz}
 
     def describe(self) -> str:
-        return f"the days of: {self.rhythm_.describe()}"
+        return f"the days of: {self.of.describe()}"
 
 
 def calendar_from(spec: dict[str, Any], rhythm_from: Callable[[dict[str, Any]], Fires]) -> Calendar:

@@ -14,7 +14,10 @@ from attrs import frozen
 from chronoq.domain.cronfields import MonthDays, WeekDays
 
 _HORIZON = 48  # years: every kind of year comes back within 40
-_MONTH_NAMES = "January February March April May June July August September October November December".split()
+MONTH_NAMES = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 @frozen
@@ -70,7 +73,7 @@ class Dates:
         longest = max(monthrange(2024 if leap else 2023, month)[1] for month in self.months)
         if not wanted or days.last or days.last_workday or wanted[0] <= longest:
             return ""
-        months = _join([_MONTH_NAMES[month - 1] for month in self.months], "and")
+        months = _join([MONTH_NAMES[month - 1] for month in self.months], "and")
         if wanted[0] == 29 and self.years is not None:
             months += " " + _join([str(year) for year in self.years[:3]], "or") + ", not a leap year,"
         verb = "have" if len(self.months) > 1 else "has"
@@ -78,9 +81,7 @@ class Dates:
 
 
 @lru_cache(maxsize=4096)
-def _in_month(
-    days: MonthDays, weekdays: WeekDays, both: bool, first: int, length: int
-) -> tuple[int, ...]:
+def _in_month(days: MonthDays, weekdays: WeekDays, both: bool, first: int, length: int) -> tuple[int, ...]:
     """The days of a month of `length` days whose first day is the weekday `first` (Sunday is 0)."""
     by_month = _of_month(days, first, length)
     by_week = _of_week(weekdays, first, length)

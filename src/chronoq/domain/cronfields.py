@@ -225,8 +225,9 @@ def _value(kind: Field, piece: Piece) -> int:
     if not text:
         raise piece.bad(f"{kind.name} misses a number, {allowed}.")
     if not _DIGITS.fullmatch(text):
-        names = f" or {kind.low and 'JAN' or 'SUN'} and so on" if kind.names else ""
-        raise piece.bad(f"{kind.name} is {text!r}, {allowed}{names}.{near(text, kind.names)}{_advice(kind, text)}")
+        names = f" or {min(kind.names, key=kind.names.__getitem__)} and so on" if kind.names else ""
+        hint = near(text, kind.names) or _advice(kind, text)
+        raise piece.bad(f"{kind.name} is {text!r}, {allowed}{names}.{hint}")
     value = int(text)
     if not kind.low <= value <= kind.high:
         raise piece.bad(f"{kind.name} is {value}, {allowed}.{_advice(kind, text)}")

@@ -8,6 +8,7 @@ naive wall clock: over all fields where the dates are plain, over the time of da
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -15,9 +16,9 @@ from typing import Literal
 from attrs import frozen
 from croniter import croniter
 
+from chronoq.domain.crondays import Dates
 from chronoq.domain.cronfields import (
     DAY,
-    FIELDS,
     HOUR,
     MINUTE,
     MONTH,
@@ -31,8 +32,8 @@ from chronoq.domain.cronfields import (
     numbers,
     week_days,
 )
-from chronoq.domain.crondays import Dates
-from chronoq.domain.errors import BadExpression, NeverFires, near
+from chronoq.domain.crontext import fields
+from chronoq.domain.errors import NeverFires
 from chronoq.domain.time import zone
 from chronoq.domain.wallclock import Policy, next_instant
 
@@ -40,17 +41,6 @@ DstGap = Literal["fire", "skip"]
 DstOverlap = Literal["first", "both"]
 DayMatch = Literal["or", "and"]
 
-LONGEST = 256
-PRESETS = {
-    "@YEARLY": "0 0 1 1 *",
-    "@ANNUALLY": "0 0 1 1 *",
-    "@MONTHLY": "0 0 1 * *",
-    "@WEEKLY": "0 0 * * 0",
-    "@DAILY": "0 0 * * *",
-    "@MIDNIGHT": "0 0 * * *",
-    "@HOURLY": "0 * * * *",
-}
-_WORD = re.compile(r"[^ \t]+")
 _H = re.compile(r"(?<![A-Z@])H(?![A-Z])")
 _FIRST = datetime(1970, 1, 1) - timedelta(seconds=1)  # noqa: DTZ001 - wall-clock time has no zone here
 _LAST = datetime(9990, 1, 1)  # noqa: DTZ001
@@ -58,10 +48,13 @@ _LAST = datetime(9990, 1, 1)  # noqa: DTZ001
 
 @frozen
 class Plan:
-    """What an expression means. `fixed`: its time of day starts with something other than `*`."""
+    """What an expression means. `fixed`: its time of day starts with something other than `*`.
+
+    `clock` walks all fields where the dates are plain, else the time of day.
+    """
 
     dates: Dates
-    pattern: str
+    clock: croniter
     fixed: bool
 
     def walk(self, wall: datetime) -> datetime | None:
@@ -76,7 +69,8 @@ class Plan:
         return self._next(datetime.combine(day, time.min) - timedelta(seconds=1))
 
     def _next(self, wall: datetime) -> datetime:
-        found: datetime = croniter(self.pattern, wall, ret_type=datetime).get_next(datetime)
+        # A copy, because croniter remembers where it stands; the fields it has read are shared.
+        found: datetime = copy(self.clock).get_next(datetime, start_time=wall)
         return found
 
 
@@ -91,8 +85,7 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
 
     Errors: `BadExpression` (E13) with the position of the mistake, `NeverFires` (E14).
     """
-    pieces = _fields(expression)
-    parts = dict(zip(FIELDS[len(pieces)], pieces, strict=True))
+    parts = fields(expression)
     salt = seed or ""
     start = Piece(expression, "0", 0)
     second, minute, hour = (parts.get(kind, start) for kind in (SECOND, MINUTE, HOUR))
@@ -109,7 +102,7 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
         message = f"Cron {expression!r} can never fire: {reason}."
         raise NeverFires(message, expression=expression, position=parts[DAY].at)
     fixed = not any(piece.text.startswith("*") for piece in (second, minute, hour))
-    return Plan(dates, _pattern(clock, dates), fixed)
+    return Plan(dates, croniter(_pattern(clock, dates), _FIRST), fixed)
 
 
 @lru_cache(maxsize=16384)
@@ -130,47 +123,6 @@ def next_fire(
         both_passes=not read.fixed or dst_overlap == "both",
     )
     return next_instant(read.walk, zone(tz), after, policy)
-
-
-def _fields(expression: str) -> list[Piece]:
-    """The fields, with presets replaced. Errors: `BadExpression` when it is no list of five to seven fields."""
-    whole = check_text(expression)
-    pieces = [whole.cut(*word.span()) for word in _WORD.finditer(whole.text)]
-    if len(pieces) == 1 and pieces[0].text.startswith("@"):
-        if pieces[0].text not in PRESETS:
-            raise pieces[0].bad(_unknown_preset(pieces[0].text))
-        return [Piece(expression, text, pieces[0].at) for text in PRESETS[pieces[0].text].split()]
-    if len(pieces) not in FIELDS:
-        position = pieces[7].at if len(pieces) > 7 else len(expression.rstrip())
-        count = f"{len(pieces)} field{'s' * (len(pieces) != 1)}"
-        raise Piece(expression, "", position).bad(
-            f"it has {count}, needs 5 (minute hour day month weekday), "
-            f"6 with seconds first, or 7 with a year at the end."
-        )
-    return pieces
-
-
-def check_text(expression: object) -> Piece:
-    """The whole expression. Errors: `BadExpression` for what is no short line of ASCII."""
-    if not isinstance(expression, str):
-        raise BadExpression(f"Bad cron {expression!r}: it is not text. Example: '0 9 * * 1-5'.")
-    if len(expression) > LONGEST:
-        raise BadExpression(
-            f"Bad cron '{expression[:40]!a}...': it has {len(expression)} characters, allowed {LONGEST}.",
-            position=LONGEST,
-        )
-    for position, character in enumerate(expression):
-        if not (" " <= character <= "~" or character == "\t"):
-            message = f"Bad cron {expression!a}: the character {character!a} cannot stand in a cron expression."
-            raise BadExpression(message + " Type it again by hand.", position=position)
-    return Piece(expression, expression.upper(), 0)
-
-
-def _unknown_preset(word: str) -> str:
-    if word == "@REBOOT":
-        return "@reboot names no time. Enqueue the job when your program starts."
-    hint = near(word.lower(), [*(preset.lower() for preset in PRESETS), "@every"])
-    return f"{word.lower()} is not known.{hint or ' Known: @yearly @monthly @weekly @daily @hourly, @every 90s.'}"
 
 
 def _pattern(clock: list[frozenset[int]], dates: Dates) -> str:

@@ -137,6 +137,10 @@ class JobExpired(JobError):
     """The job was still waiting when its `expires` had passed."""
 
 
+class JobTimeout(JobError, TimeoutError):
+    """An attempt ran longer than the job's `timeout`."""
+
+
 class ResultTimeout(JobError, TimeoutError):
     """The job has not ended within the timeout. It goes on."""
 

@@ -57,7 +57,7 @@ def change_at(wall: datetime, zone: tzinfo) -> Change | None:
 
 
 def instant(wall: datetime, zone: tzinfo, *, fold: int = 0) -> datetime:
-    """The instant of a wall time, in UTC: the end of the gap if it is missing, the first pass if it comes twice."""
+    """The instant of a wall time, in UTC: of a missing one the end of the gap, else the pass `fold`."""
     change = change_at(wall, zone)
     if change is not None and change.gap:
         return change.at

@@ -1,0 +1,103 @@
+"""A handle on one job: ask how it is, wait for its result, cancel it."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from chronoq.app.client import ended, outcome
+from chronoq.app.payload import decoded
+from chronoq.domain.errors import ResultTimeout
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Ending, Progress, Snapshot, State
+from chronoq.domain.ports import Cancel
+from chronoq.domain.time import Duration, brief, duration
+
+if TYPE_CHECKING:
+    from chronoq.api.scheduler import Scheduler
+
+R = TypeVar("R", covariant=True)
+
+
+class JobHandle(Generic[R]):
+    """One job, by its id. Each verb has an `a` twin for async code, which never blocks the event loop."""
+
+    __slots__ = ("_app", "_read", "job_id")
+
+    def __init__(self, app: "Scheduler", job_id: JobId, read: Callable[[bytes], R] = decoded) -> None:
+        self._app = app
+        self._read = read
+        self.job_id = job_id
+
+    @property
+    def id(self) -> str:
+        """`queue:key`."""
+        return str(self.job_id)
+
+    def result(self, timeout: Duration | None = None) -> R:
+        """Wait for the result, for ever by default.
+
+        Errors: `JobFailed` (in the dead letters; its type, message and traceback), `JobCancelled`,
+        `JobExpired`, `ResultTimeout`, `ResultGone`.
+        """
+        limit = None if timeout is None else duration(timeout)
+        return self._value(self._app.client.wait(self.job_id, timeout=limit))
+
+    async def aresult(self, timeout: Duration | None = None) -> R:
+        """`result`, for async code."""
+        limit = None if timeout is None else duration(timeout)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Ending | None] = loop.create_future()
+
+        def tell(ending: Ending | None) -> None:
+            loop.call_soon_threadsafe(lambda: future.done() or future.set_result(ending))
+
+        stop = await self._app.off_loop(self._app.client.listener.wait, self.job_id, tell)
+        try:
+            ending = await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
+        except TimeoutError:
+            raise _late(self.job_id, limit) from None
+        finally:
+            stop()
+        return self._value(ended(self.job_id, ending))
+
+    def status(self) -> State | None:
+        """Where it is: delayed, ready, running, dead, done, cancelled, expired; None when it is not known."""
+        return self._app.client.state(self.job_id)
+
+    async def astatus(self) -> State | None:
+        return await self._app.off_loop(self.status)
+
+    def info(self) -> Snapshot | None:
+        """All that is known of it."""
+        backend = self._app.backend
+        return backend.queue.get([self.job_id], now=backend.clock.now())[0]
+
+    async def ainfo(self) -> Snapshot | None:
+        return await self._app.off_loop(self.info)
+
+    def progress(self) -> Progress | None:
+        """What its handler said last of how far it is."""
+        snapshot = self.info()
+        return snapshot and snapshot.progress
+
+    async def aprogress(self) -> Progress | None:
+        return await self._app.off_loop(self.progress)
+
+    def cancel(self) -> Cancel:
+        """CANCELLED: it will never start. ASKED: it runs and was asked to stop. GONE: neither."""
+        backend = self._app.backend
+        return backend.queue.cancel([self.job_id], now=backend.clock.now())[0]
+
+    async def acancel(self) -> Cancel:
+        return await self._app.off_loop(self.cancel)
+
+    def _value(self, ending: Ending) -> R:
+        return self._read(outcome(ending) or b"null")
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.id}>"
+
+
+def _late(id: JobId, limit: timedelta | None) -> ResultTimeout:
+    return ResultTimeout(f"Job {id} has not ended within {brief(limit or timedelta(0))}. It goes on; ask again later.")

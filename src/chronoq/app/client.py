@@ -1,0 +1,116 @@
+"""The client's verbs, synchronous: submit, ask, wait, cancel; and saving schedules."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from threading import Event
+
+from attrs import define, field
+
+from chronoq.app.listener import Listener
+from chronoq.domain import errors
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Ending, Job, State
+from chronoq.domain.ports import Backend, Submitted
+from chronoq.domain.schedule import Put, Schedule, planned
+
+CHUNK = 500
+
+
+@define
+class Client:
+    """What people ask of a backend. `room`: queue name to the number of live jobs that it may hold."""
+
+    backend: Backend
+    room: Mapping[str, int] = field(factory=dict)
+    listener: Listener = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.listener = Listener(self.backend.queue, self.backend.clock)
+
+    def submit(self, job: Job) -> None:
+        """Store one job. Errors: `Conflict`, `QueueFull`, `Unknown`, `BackendError`."""
+        answer = self.backend.queue.submit([job], now=self.backend.clock.now(), room=self.room)[0]
+        if error := self.refusal(job, answer):
+            raise error
+
+    def submit_many(self, jobs: Sequence[Job]) -> list[Exception | None]:
+        """Try every job, in chunks; for each None, or why it was refused. Nothing stops at the first refusal."""
+        answers: list[Exception | None] = []
+        for start in range(0, len(jobs), CHUNK):
+            chunk = jobs[start : start + CHUNK]
+            try:
+                found = self.backend.queue.submit(chunk, now=self.backend.clock.now(), room=self.room)
+                answers += [self.refusal(job, answer) for job, answer in zip(chunk, found, strict=True)]
+            except errors.ChronoqError as error:
+                answers += [error] * len(chunk)
+        return answers
+
+    def refusal(self, job: Job, answer: Submitted) -> Exception | None:
+        if answer is Submitted.CONFLICT:
+            return errors.Conflict(
+                f"Id '{job.id}' is taken by a job with another task or other arguments. Nothing was enqueued. "
+                "Use another id, or wait until that one is forgotten."
+            )
+        if answer is Submitted.FULL:
+            limit = self.room.get(job.id.queue)
+            return errors.QueueFull(f"Queue '{job.id.queue}' is full (max_length {limit}). Nothing was enqueued.")
+        return None
+
+    def wait(self, id: JobId, *, timeout: timedelta | None) -> Ending:
+        """How the job ended. Errors: `ResultTimeout`, `ResultGone`."""
+        told = Event()
+        found: list[Ending | None] = []
+
+        def tell(ending: Ending | None) -> None:
+            found.append(ending)
+            told.set()
+
+        stop = self.listener.wait(id, tell)
+        try:
+            if not told.wait(None if timeout is None else timeout.total_seconds()):
+                raise errors.ResultTimeout(f"Job {id} has not ended within {timeout}. It goes on; ask again later.")
+        finally:
+            stop()
+        return ended(id, found[0])
+
+    def state(self, id: JobId) -> State | None:
+        snapshot = self.backend.queue.get([id], now=self.backend.clock.now())[0]
+        return snapshot and snapshot.state
+
+    def save(self, schedule: Schedule, *, most: int = 50) -> Put:
+        """Create or update a schedule. An unchanged one keeps its due time."""
+        store, clock = self.backend.store, self.backend.clock
+        for _ in range(most):
+            now = clock.now()
+            stored = store.get([schedule.id])[0]
+            put, cursor = planned(stored, schedule, now=now)
+            if put is Put.UNCHANGED:
+                return put
+            if store.put(schedule, cursor=cursor, expected=stored and stored.cursor, now=now):
+                return put
+        raise errors.NotReady(f"Schedule {schedule.id} changed {most} times while it was being saved. Try again.")
+
+    def close(self) -> None:
+        self.listener.close()
+
+
+def ended(id: JobId, ending: Ending | None) -> Ending:
+    """Errors: `ResultGone` when nothing is known of the job."""
+    if ending is None:
+        raise errors.ResultGone(
+            f"Job {id} is not known (any more): its result was kept for result_ttl, or it was never enqueued."
+        )
+    return ending
+
+
+def outcome(ending: Ending) -> bytes:
+    """The result of a job that is done. Errors: `JobFailed`, `JobCancelled`, `JobExpired`."""
+    if ending.state is State.CANCELLED:
+        raise errors.JobCancelled(f"Job {ending.id} was cancelled.")
+    if ending.state is State.EXPIRED:
+        raise errors.JobExpired(f"Job {ending.id} had expired before it could start.")
+    if ending.state is State.DEAD:
+        failure = ending.failure
+        raise errors.JobFailed(*(failure.type, failure.message, failure.traceback) if failure else ("?", ""))
+    return ending.result
+

@@ -1,0 +1,92 @@
+"""The jobs in a worker's hands: claimed and waiting, running, or finished and not settled yet."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from attrs import define, field
+
+from chronoq.app.context import Context
+from chronoq.domain.job import Claim
+from chronoq.domain.time import ZERO
+from chronoq.domain.verdict import Verdict
+
+
+class Run:
+    """One claim on its way through a worker."""
+
+    __slots__ = ("claim", "context", "deadline", "given_up", "interrupt", "on_thread", "started", "stopping", "until")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.context = Context(claim)
+        self.until = claim.expires_at
+        self.started: datetime | None = None
+        self.deadline: datetime | None = None
+        self.interrupt: Callable[[], None] | None = None
+        self.on_thread = False
+        self.given_up = False
+        self.stopping = False
+
+    def ask_to_stop(self) -> None:
+        """Let the handler know; a coroutine is cancelled."""
+        self.stopping = True
+        self.context.ask_to_stop()
+        if self.interrupt:
+            self.interrupt()
+
+
+@define
+class Pace:
+    """How many jobs to hold for each slot: about `HOLD` of work, by the durations seen lately."""
+
+    mean: float = 1.0
+
+    HOLD = 0.05
+    DEEPEST = 50
+
+    def saw(self, length: timedelta) -> None:
+        self.mean += (length.total_seconds() - self.mean) * 0.1
+
+    @property
+    def depth(self) -> int:
+        return max(1, min(self.DEEPEST, int(self.HOLD / max(self.mean, 1e-6))))
+
+
+@define
+class Hands:
+    """Whoever takes a run out of `held` first decides its verdict; what comes later is dropped."""
+
+    slots: int
+    changed: Callable[[], None] = lambda: None
+    held: set[Run] = field(factory=set)
+    outbox: deque[tuple[Claim, Verdict]] = field(factory=deque)
+    pace: Pace = field(factory=Pace)
+    done: int = 0
+    failed: int = 0
+
+    @property
+    def free(self) -> int:
+        return max(0, self.slots * self.pace.depth - len(self.held))
+
+    def take(self, claim: Claim) -> Run:
+        run = Run(claim)
+        self.held.add(run)
+        return run
+
+    def finish(self, run: Run, verdict: Verdict, *, now: datetime) -> bool:
+        """Put the verdict out for settling. False: somebody else has decided before."""
+        if not self.drop(run):
+            return False
+        self.pace.saw(now - run.started if run.started else ZERO)
+        self.outbox.append((run.claim, verdict))
+        self.changed()
+        return True
+
+    def drop(self, run: Run) -> bool:
+        """Let go without a verdict. False: it is not held any more."""
+        try:
+            self.held.remove(run)
+        except KeyError:
+            return False
+        return True

@@ -1,0 +1,71 @@
+"""The worker's actor that keeps leases alive, outside the jobs' threads and outside the event loop."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from attrs import define
+
+from chronoq.app.hands import Hands, Run
+from chronoq.app.runner import Runner
+from chronoq.domain.errors import BackendError
+from chronoq.domain.ports import Hold, QueuePort
+
+log = logging.getLogger("chronoq.worker")
+
+MARGIN = 0.15
+"""The part of a lease before its end at which a worker that cannot renew stops the job (L7)."""
+
+
+@define
+class Heart:
+    """Extends every lease held, hears who is asked to stop, watches deadlines, passes progress on."""
+
+    queue: QueuePort
+    hands: Hands
+    runner: Runner
+    lease: timedelta
+    on_timeout: Callable[[], None] = lambda: None
+    extended: datetime | None = None
+
+    @property
+    def period(self) -> timedelta:
+        """A third of the lease, and at most a second, so that a cancelled job hears of it soon."""
+        return min(self.lease / 3, timedelta(seconds=1))
+
+    def step(self, now: datetime) -> datetime:
+        """Beat; the next beat is due after `period`, or at the first deadline."""
+        runs = list(self.hands.held)
+        for run in runs:
+            if run.deadline is not None and run.deadline <= now and self.runner.give_up(run):
+                self.on_timeout()
+        runs = [run for run in runs if run in self.hands.held]
+        if runs and (self.extended is None or now >= self.extended + self.period):
+            try:
+                self._extend(runs, now)
+            except BackendError:
+                self._stop_before_the_end(runs, now)
+                raise
+            self.extended = now
+        deadlines = [run.deadline for run in runs if run.deadline is not None]
+        return min([now + self.period, *deadlines])
+
+    def _extend(self, runs: list[Run], now: datetime) -> None:
+        holds = self.queue.extend([run.claim for run in runs], lease=self.lease, now=now)
+        for run, hold in zip(runs, holds, strict=True):
+            if hold is not Hold.LOST:
+                run.until = now + self.lease
+                if (progress := run.context.take_progress()) is not None:
+                    self.queue.report(run.claim, progress)
+            if hold is Hold.STOP and not run.stopping:
+                run.ask_to_stop()
+            if hold is Hold.LOST and self.hands.drop(run):
+                run.ask_to_stop()
+                log.warning("⚠ %s  %s  the lease was lost", run.claim.job.task, run.claim.id.key)
+
+    def _stop_before_the_end(self, runs: list[Run], now: datetime) -> None:
+        """L7: a lease that cannot be renewed is given up before somebody else may have it."""
+        for run in runs:
+            if run.until - self.lease * MARGIN <= now and self.hands.drop(run):
+                run.ask_to_stop()
+                log.warning("⚠ %s  %s  stopped: its lease could not be renewed", run.claim.job.task, run.claim.id.key)

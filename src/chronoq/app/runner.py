@@ -1,0 +1,196 @@
+"""From claim to verdict: resolve the task, read the arguments, call it, and make a value of what came out."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable
+from contextvars import copy_context
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import define
+
+from chronoq.app.context import enter
+from chronoq.app.hands import Hands, Run
+from chronoq.app.payload import result_bytes
+from chronoq.app.signature import Call
+from chronoq.app.tasks import Registry, TaskDef
+from chronoq.domain import errors
+from chronoq.domain.job import Claim
+from chronoq.domain.ports import Clock
+from chronoq.domain.retry import Failure
+from chronoq.domain.time import ZERO, brief, duration
+from chronoq.domain.verdict import (
+    Cancelled,
+    Dead,
+    Done,
+    Expired,
+    Retry,
+    Snooze,
+    Verdict,
+    after_failure,
+    before_start,
+    unknown_task,
+)
+
+log = logging.getLogger("chronoq.jobs")
+
+LONGEST_MESSAGE = 2_000
+LONGEST_TRACEBACK = 8_000
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception as text: type, message, the end of its traceback, and the names of its bases."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    text = "".join(lines)
+    lineage = tuple(_dotted(kind) for kind in type(error).__mro__[1:-1])
+    message = str(error)[:LONGEST_MESSAGE]
+    return Failure(_dotted(type(error)), message, text[-LONGEST_TRACEBACK:], lineage)
+
+
+def _dotted(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+@define
+class Runner:
+    """Runs claims. Its methods never raise: a handler's failure is a value."""
+
+    registry: Registry
+    hands: Hands
+    clock: Clock
+    chance: Callable[[], float]
+    park_for: timedelta = timedelta(days=1)
+    max_payload: int = 256_000
+    watch: Callable[[], None] = lambda: None
+    """Called when a run got a deadline that somebody has to watch."""
+
+    def task_of(self, run: Run) -> TaskDef | None:
+        return self.registry.find(run.claim.job.task)
+
+    def run(self, run: Run) -> bool:
+        """Run a synchronous task here, and hand in the verdict."""
+        started = self._start(run)
+        if isinstance(started, tuple):
+            task, (args, kwargs) = started
+            try:
+                value = copy_context().run(_called, run, task, args, kwargs)
+                verdict = self._normal(run, task, value)
+            except BaseException as error:  # SystemExit in a handler ends the job, not the worker
+                verdict = self._raised(run, error)
+        else:
+            verdict = started
+        return self._report(run, verdict)
+
+    async def arun(self, run: Run) -> bool:
+        """Run a coroutine task here, within its timeout, and hand in the verdict."""
+        started = self._start(run)
+        if isinstance(started, tuple):
+            task, (args, kwargs) = started
+            limit = run.claim.job.options.timeout
+            try:
+                async with asyncio.timeout(limit.total_seconds() if limit else None) as bound:
+                    value = await _called(run, task, args, kwargs)
+                verdict = self._normal(run, task, value)
+            except asyncio.CancelledError as error:
+                verdict = self._raised(run, error)
+            except TimeoutError as error:
+                verdict = self._raised(run, _timeout(limit) if limit and bound.expired() else error)
+            except BaseException as error:
+                verdict = self._raised(run, error)
+        else:
+            verdict = started
+        return self._report(run, verdict)
+
+    def give_up(self, run: Run) -> bool:
+        """A thread is past its timeout: its job fails, whatever the thread does later."""
+        limit = run.claim.job.options.timeout
+        run.given_up = self._report(run, self._raised(run, _timeout(limit or ZERO)))
+        return run.given_up
+
+    def _start(self, run: Run) -> tuple[TaskDef, Call] | Verdict:
+        now = self.clock.now()
+        claim = run.claim
+        if verdict := before_start(claim, now=now):
+            return verdict
+        task = self.task_of(run)
+        if task is None:
+            hint = self.registry.hint(claim.job.task)
+            return unknown_task(claim, now=now, park_for=self.park_for, hint=hint)
+        try:
+            call = task.signature.decode(claim.job.payload)
+        except errors.BadArgument as error:
+            return Dead(Failure("BadArgument", str(error)))
+        run.started = now
+        if log.isEnabledFor(logging.INFO):
+            log.info("▶ %s  %s  late %s", claim.job.task, claim.id.key, brief(max(ZERO, now - claim.job.due)))
+        if claim.job.options.timeout is not None and run.on_thread:
+            run.deadline = now + claim.job.options.timeout
+            self.watch()
+        return task, call
+
+    def _normal(self, run: Run, task: TaskDef, value: Any) -> Verdict:
+        if run.stopping:
+            return Cancelled()
+        if run.claim.job.options.result_ttl <= ZERO:
+            return Done()
+        try:
+            return Done(result_bytes(value, task=task.name, limit=self.max_payload))
+        except (errors.NotStorable, errors.TooLarge) as error:
+            return Dead(Failure(type(error).__name__, str(error)))
+
+    def _raised(self, run: Run, error: BaseException) -> Verdict:
+        if run.stopping:
+            return Cancelled()
+        now = self.clock.now()
+        if isinstance(error, errors.Snooze):
+            try:
+                return Snooze(now + duration(error.delay), error.reason)  # type: ignore[arg-type]
+            except errors.BadDuration as bad:
+                error = bad
+        return after_failure(run.claim, failure_of(error), now=now, chance=self.chance())
+
+    def _report(self, run: Run, verdict: Verdict) -> bool:
+        now = self.clock.now()
+        if not self.hands.finish(run, verdict, now=now):
+            return False
+        failed = isinstance(verdict, Retry | Dead)
+        self.hands.failed += failed
+        self.hands.done += not failed
+        level = logging.INFO if isinstance(verdict, Done) else logging.WARNING
+        if log.isEnabledFor(level):
+            log.log(level, "%s", line(run.claim, verdict, now - (run.started or now), now=now))
+        return True
+
+
+def _called(run: Run, task: TaskDef, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    enter(run.context)
+    return task.fn(run.context, *args, **kwargs) if task.signature.takes_context else task.fn(*args, **kwargs)
+
+
+def _timeout(limit: timedelta) -> errors.JobTimeout:
+    return errors.JobTimeout(f"the job ran longer than its timeout of {brief(limit)}")
+
+
+def line(claim: Claim, verdict: Verdict, took: timedelta, *, now: datetime) -> str:
+    """How an attempt ended, in one line; arguments never."""
+    head = f"{claim.job.task}  {claim.id.key}"
+    match verdict:
+        case Done():
+            return f"✔ {head}  {brief(took)}"
+        case Retry(at, failure):
+            left = f"retry {claim.attempt} of {claim.job.options.retry.retries} in {brief(at - now)}"
+            return f"✖ {head}  {_short(failure)} · {left}"
+        case Snooze(at, reason):
+            return f"⏾ {head}  {reason or 'snoozed'} · again in {brief(at - now)}"
+        case Dead(failure):
+            return f"✖ {head}  {_short(failure)} · given up, in the dead letters"
+        case Cancelled():
+            return f"⊘ {head}  cancelled after {brief(took)}"
+        case Expired():
+            return f"⊘ {head}  expired before it started"
+
+
+def _short(failure: Failure) -> str:
+    first = failure.message.partition("\n")[0]
+    return f"{failure.type.rpartition('.')[2]}: {first[:200]}" if first else failure.type.rpartition(".")[2]

@@ -1,0 +1,144 @@
+"""A worker: its actors, wired to each other, from start to graceful stop."""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import define, field
+
+from chronoq.app.executors import Coroutines, Threads
+from chronoq.app.fetcher import Fetcher
+from chronoq.app.hands import Hands
+from chronoq.app.heart import Heart
+from chronoq.app.loop import Ear, Loop, Trouble
+from chronoq.app.presence import Presence
+from chronoq.app.reaper import Reaper
+from chronoq.app.runner import Runner
+from chronoq.app.tasks import Registry
+from chronoq.config import Settings
+from chronoq.domain.errors import BackendError
+from chronoq.domain.lease import Process, Vitals
+from chronoq.domain.ports import Backend
+
+log = logging.getLogger("chronoq.worker")
+
+
+@define(eq=False)
+class Worker:
+    """Runs jobs of `queues` until it is stopped.
+
+    `loop`: where coroutines run; without one, on a loop in a thread of the worker's own.
+    """
+
+    backend: Backend
+    registry: Registry
+    settings: Settings
+    process: Process
+    queues: Sequence[str]
+    loop: asyncio.AbstractEventLoop | None = None
+    trouble: Trouble = field(factory=Trouble)
+    failed: threading.Event = field(factory=threading.Event)
+    """Set when every thread is stuck past its job's timeout: the process had better be replaced."""
+    hands: Hands = field(init=False)
+    threads: Threads = field(init=False)
+    coroutines: Coroutines = field(init=False)
+    fetcher: Fetcher = field(init=False)
+    presence: Presence = field(init=False)
+    ear: Ear = field(init=False)
+    loops: dict[str, Loop] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        backend, settings, slots = self.backend, self.settings, self.settings.concurrency
+        self.hands = Hands(slots)
+        runner = Runner(
+            self.registry, self.hands, backend.clock, random.random, settings.park_for, settings.max_payload
+        )
+        self.threads, self.coroutines = Threads(runner, slots), Coroutines(runner, slots, self.loop)
+        self.fetcher = Fetcher(
+            backend.queue,
+            self.queues,
+            self.hands,
+            self.registry,
+            self.threads,
+            self.coroutines,
+            self.process.id,
+            settings.lease,
+        )
+        heart = Heart(backend.queue, self.hands, runner, settings.lease, self._on_timeout)
+        self.presence = Presence(backend.life, self.process, self._vitals)
+        self.ear = Ear(lambda patience: backend.queue.wait_ready(self.queues, timeout=patience), self._heard)
+        actors = {
+            "fetcher": self.fetcher,
+            "heart": heart,
+            "reaper": Reaper(backend.queue, self.queues, settings.max_crashes),
+            "presence": self.presence,
+            "ear": self.ear,
+        }
+        self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}
+        self.hands.changed = self.loops["fetcher"].wake.set
+        runner.watch = self.loops["heart"].wake.set
+        self.fetcher.listen = self.ear.wanted.set
+
+    def start(self) -> None:
+        self.threads.start()
+        self.coroutines.start()
+        for loop in self.loops.values():
+            loop.start()
+
+    def stop(self, *, grace: timedelta | None = None) -> bool:
+        """Claim no more, finish within the grace period, give back the rest. Whether all was finished."""
+        self.fetcher.stopping = True
+        self.loops["fetcher"].wake.set()
+        limit = self.settings.grace if grace is None else grace
+        finished = self.fetcher.drained.wait(limit.total_seconds())
+        for loop in self.loops.values():
+            loop.stop()
+        self.loops["fetcher"].join(timedelta(seconds=10))
+        try:
+            if not finished:
+                self._abandon()
+            self.presence.leave()
+        except BackendError as error:
+            log.warning("⚠ %s The leases of this worker will run out by themselves.", error)
+        self.threads.stop()
+        self.coroutines.stop()
+        return finished
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last look found nothing to do, and nothing is in hand."""
+        return self.fetcher.idle and not self.hands.held and not self.hands.outbox
+
+    def _abandon(self) -> None:
+        """The grace period is over: what still runs is asked to stop, and goes back to its queue."""
+        now = self.backend.clock.now()
+        runs = [run for run in list(self.hands.held) if self.hands.drop(run)]
+        for run in runs:
+            run.ask_to_stop()
+        self.fetcher.settle(now)
+        self.backend.queue.release([run.claim for run in runs], now=now)
+
+    def _heard(self, _: object) -> None:
+        self.ear.wanted.clear()
+        if self.fetcher.stopping:  # what was heard here was meant for another: say it again
+            nothing = [(queue, 0) for queue in self.queues]
+            self.backend.queue.claim(
+                nothing, worker=self.process.id, lease=self.settings.lease, now=self.backend.clock.now()
+            )
+        self.fetcher.heard = True
+        self.loops["fetcher"].wake.set()
+
+    def _on_timeout(self) -> None:
+        if self.threads.stuck:
+            self.failed.set()
+
+    def _vitals(self) -> Vitals:
+        return Vitals(
+            running=len(self.hands.held),
+            done=self.hands.done,
+            failed=self.hands.failed,
+            stopping=self.fetcher.stopping,
+        )

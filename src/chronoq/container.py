@@ -1,0 +1,55 @@
+"""The one place where things are wired. Tests override a provider: `with container.backend.override(...)`."""
+
+from importlib.metadata import entry_points
+
+from dependency_injector import containers, providers
+
+from chronoq.app.client import Client
+from chronoq.app.scheduler import SchedulerService
+from chronoq.app.tasks import Registry
+from chronoq.app.worker import Worker
+from chronoq.config import Settings
+from chronoq.domain.errors import BadSetting, near
+from chronoq.domain.ports import Backend
+
+GROUP = "chronoq.backends"
+
+
+def open_backend(url: str, namespace: str) -> Backend:
+    """The backend for the URL's scheme, found through the entry-point group `chronoq.backends`.
+
+    Errors: `BadSetting` for an unknown scheme; `BackendError` when the backend does not answer.
+    """
+    scheme, colon, _ = url.partition("://")
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if not colon or scheme not in found:
+        raise BadSetting(
+            f"No backend for url {masked(url)!r}: it begins with none of "
+            f"{', '.join(f'{name}://' for name in sorted(found))}.{near(scheme, found)}"
+        )
+    backend: Backend = found[scheme].load()(url, namespace=namespace)
+    return backend
+
+
+def masked(url: str) -> str:
+    """The URL without its password, fit to be shown."""
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, _, login = head.partition("://")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}://{user}{':***' if colon else ''}@{tail}"
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything that an application is made of. `settings` and `room` are handed in."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    room = providers.Dependency(default={})
+    backend = providers.ThreadSafeSingleton(
+        open_backend, url=settings.provided.url, namespace=settings.provided.namespace
+    )
+    registry = providers.ThreadSafeSingleton(Registry)
+    client = providers.ThreadSafeSingleton(Client, backend=backend, room=room)
+    worker = providers.Factory(Worker, backend=backend, registry=registry, settings=settings)
+    scheduler = providers.Factory(SchedulerService, backend=backend, settings=settings)
