@@ -1,11 +1,13 @@
 """The one place where things are wired. Tests override a provider: `with container.backend.override(...)`."""
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from dependency_injector import containers, providers
 
 from chronoq.app.client import Client
 from chronoq.app.scheduler import SchedulerService
+from chronoq.app.schedules import Schedules
 from chronoq.app.tasks import Registry
 from chronoq.app.worker import Worker
 from chronoq.config import Settings
@@ -45,11 +47,12 @@ class Container(containers.DeclarativeContainer):
     """Everything that an application is made of. `settings` and `room` are handed in."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
-    room = providers.Dependency(default={})
+    room: providers.Dependency[Mapping[str, int]] = providers.Dependency(default={})
     backend = providers.ThreadSafeSingleton(
         open_backend, url=settings.provided.url, namespace=settings.provided.namespace
     )
     registry = providers.ThreadSafeSingleton(Registry)
     client = providers.ThreadSafeSingleton(Client, backend=backend, room=room)
+    schedules = providers.ThreadSafeSingleton(Schedules, backend=backend)
     worker = providers.Factory(Worker, backend=backend, registry=registry, settings=settings)
     scheduler = providers.Factory(SchedulerService, backend=backend, settings=settings)

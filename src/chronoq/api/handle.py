@@ -49,8 +49,12 @@ class JobHandle(Generic[R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Ending | None] = loop.create_future()
 
+        def arrive(ending: Ending | None) -> None:
+            if not future.done():
+                future.set_result(ending)
+
         def tell(ending: Ending | None) -> None:
-            loop.call_soon_threadsafe(lambda: future.done() or future.set_result(ending))
+            loop.call_soon_threadsafe(arrive, ending)
 
         stop = await self._app.off_loop(self._app.client.listener.wait, self.job_id, tell)
         try:
@@ -79,7 +83,7 @@ class JobHandle(Generic[R]):
     def progress(self) -> Progress | None:
         """What its handler said last of how far it is."""
         snapshot = self.info()
-        return snapshot and snapshot.progress
+        return snapshot.progress if snapshot else None
 
     async def aprogress(self) -> Progress | None:
         return await self._app.off_loop(self.progress)

@@ -1,61 +1,41 @@
 """The Scheduler: what an application embeds."""
 
 import asyncio
-import base64
 import os
-import platform
-import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from attrs import evolve, field, frozen
-
+from chronoq.api.control import ScheduleHandle
 from chronoq.api.handle import JobHandle
 from chronoq.api.task import Decorator, Task
 from chronoq.app.client import Client
 from chronoq.app.context import Context
-from chronoq.app.options import (
-    JobOptions,
-    ScheduleOptions,
-    TaskOptions,
-    check,
-    policy,
-    treated,
-)
+from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue
+from chronoq.app.keys import host_name, new_key, new_process_id
+from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check
 from chronoq.app.scheduler import SchedulerService
-from chronoq.app.tasks import Registry, TaskDef, default_name
+from chronoq.app.schedules import Change, Schedules
+from chronoq.app.tasks import Registry, TaskDef
 from chronoq.app.worker import Worker
 from chronoq.config import Configured, configure
 from chronoq.container import Container
-from chronoq.domain.errors import BadCall, BatchError, BadSetting, UnknownQueue, near
-from chronoq.domain.identity import JobId, ScheduleId, name
-from chronoq.domain.job import Claim, Job, Options
+from chronoq.domain.errors import BadSetting, BatchError
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Claim, Job
 from chronoq.domain.lease import Kind, Process
 from chronoq.domain.ports import Backend
 from chronoq.domain.rhythm import Rhythm
-from chronoq.domain.schedule import Put, Schedule
-from chronoq.domain.time import aware, duration, up_to_ms
+from chronoq.domain.schedule import Put
+from chronoq.domain.why import Answer, why_job
 
 P = ParamSpec("P")
 R = TypeVar("R")
 A = TypeVar("A")
 
 VERSION = "0.1.0"
-_TASK = frozenset(TaskOptions.__annotations__)
-_JOB = frozenset(JobOptions.__annotations__)
-_SCHEDULE = frozenset(ScheduleOptions.__annotations__)
-
-
-@frozen
-class Queue:
-    """A declared queue. `max_length`: live jobs that it may hold; a submission beyond is `QueueFull`."""
-
-    name: str = field(converter=partial(name, what="queue"))
-    max_length: int | None = None
 
 
 class Scheduler:
@@ -77,14 +57,11 @@ class Scheduler:
         declared = [Queue("default"), *(q if isinstance(q, Queue) else Queue(q) for q in queues)]
         self._code = {"url": url, **settings}
         self._configured = configure(code=self._code)
-        self.queues: dict[str, Queue] = {queue.name: queue for queue in declared}
-        self.allow_dynamic_queues = allow_dynamic_queues
-        self.schedules: dict[str, Schedule] = {}
         self.container = Container(
             settings=self._configured.settings,
-            room={q.name: q.max_length for q in declared if q.max_length is not None},
+            room={queue.name: queue.max_length for queue in declared if queue.max_length is not None},
         )
-        self._registry: Registry = self.container.registry()
+        self.declared = Declared({q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues)
         self._running: tuple[SchedulerService, Worker] | None = None
 
     # what it is made of
@@ -111,8 +88,18 @@ class Scheduler:
         return client
 
     @property
+    def stored(self) -> Schedules:
+        """What can be done with stored schedules, declared here or not."""
+        stored: Schedules = self.container.schedules()
+        return stored
+
+    @property
     def tasks(self) -> Registry:
-        return self._registry
+        return self.declared.registry
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        return self.declared.queues
 
     # declaring
 
@@ -130,22 +117,23 @@ class Scheduler:
     def task(self, **options: Unpack[TaskOptions]) -> Decorator: ...
     def task(self, fn: Any = None, /, **options: Any) -> Any:
         """Register a function as a task; with or without options. It stays callable."""
-        check(options, _TASK, where="task")
-        return partial(self._add, options) if fn is None else self._add(options, fn)
+        check(options, TASK_OPTIONS, where="task")
+        add = partial(self._add, options=TaskOptions(**options))  # type: ignore[typeddict-item]
+        return add if fn is None else add(fn)
 
     def add_task(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> Task[P, R, R]:
         """Register a function that is not decorated."""
-        check(options, _TASK, where="add_task")
-        task: Task[P, R, R] = self._add(options, fn)
-        return task
+        check(options, TASK_OPTIONS, where="add_task")
+        return self._add(fn, options)
 
     def schedule(self, rhythm: Rhythm, **options: Unpack[ScheduleOptions]) -> Decorator:
         """Run the decorated function, or task, at this rhythm. The default id is the task's name."""
-        check(options, _SCHEDULE, where="schedule")
+        check(options, SCHEDULE_OPTIONS, where="schedule")
 
         def decorate(fn: Any) -> Any:
-            task = fn if isinstance(fn, Task) else self._add({k: v for k, v in options.items() if k in _TASK}, fn)
-            self._declare(task.definition, rhythm, options)
+            own = {key: value for key, value in options.items() if key in TASK_OPTIONS}
+            task = fn if isinstance(fn, Task) else self._add(fn, TaskOptions(**own))  # type: ignore[typeddict-item]
+            self.declared.schedule(task.definition, rhythm, options, self._configured.settings)
             return task
 
         return decorate
@@ -153,76 +141,35 @@ class Scheduler:
     def add_schedule(
         self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[ScheduleOptions]
     ) -> None:
-        """Declare a schedule of a registered task."""
-        check(options, _SCHEDULE - {"id", "name"}, where="add_schedule")
-        self._declare(task.definition, rhythm, {**options, "id": id})
+        """Declare a schedule of a task; it is stored when the application starts."""
+        self.declared.schedule(task.definition, rhythm, self._own(id, options), self._configured.settings)
 
-    def _add(self, options: TaskOptions | dict[str, Any], fn: Callable[..., Any]) -> Any:
-        queue = self.queue_name(options.get("queue", "default"))
-        label = options.get("name")
-        task = TaskDef(
-            name(label, what="task name") if label else default_name(fn), fn, queue, treated(Options(), options)
-        )
-        self._registry.add(task)
-        return Task(self, task)
+    def put_schedule(
+        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[ScheduleOptions]
+    ) -> Put:
+        """Store a schedule now: created, updated or unchanged. An unchanged one keeps its due time."""
+        settings = self._configured.settings
+        return self.stored.save(self.declared.make_schedule(task.definition, rhythm, self._own(id, options), settings))
 
-    def _declare(self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions) -> None:
-        id = name(options.get("id", task.name), what="schedule id")
-        if not isinstance(rhythm, Rhythm):
-            raise BadSetting(f"schedule {id!r}: {rhythm!r} is not a rhythm. Use every('10s'), cron('0 9 * * *'), once(at).")
-        queue = self.queue_name(options.get("queue", task.queue))
-        known = self.schedules.get(id)
-        if known and (known.task, known.rhythm) != (task.name, rhythm):
-            raise BadSetting(f"Two schedules are named {id!r}. Give one id=...")
-        args, kwargs = options.get("args", ()), options.get("kwargs", {})
-        try:
-            payload = task.signature.encode(args, kwargs, limit=self.configured.settings.max_payload)
-        except BadCall as error:
-            raise BadCall(f"Schedule {id!r}: {error} Give args= or kwargs=.") from None
-        treatment = evolve(treated(task.options, options), remember=self.configured.settings.remember)
-        self.schedules[id] = Schedule(ScheduleId(queue, id), rhythm, task.name, payload, policy(options), treatment)
+    async def aput_schedule(
+        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[ScheduleOptions]
+    ) -> Put:
+        """`put_schedule`, for async code."""
+        return await self.off_loop(partial(self.put_schedule, id, task, rhythm, **options))
 
-    def queue_name(self, queue: str) -> str:
-        """`queue`, if it is declared. Errors: `UnknownQueue` (E17)."""
-        if queue in self.queues or self.allow_dynamic_queues:
-            return name(queue, what="queue")
-        raise UnknownQueue(
-            f"Queue {queue!r} is not declared. Declared: {', '.join(self.queues)}.{near(queue, self.queues)}"
-        )
+    def _own(self, id: str, options: ScheduleOptions) -> ScheduleOptions:
+        check(options, SCHEDULE_OPTIONS - {"id", "name"}, where="a schedule")
+        return {**options, "id": id}
+
+    def _add(self, fn: Any, options: TaskOptions) -> Task[..., Any, Any]:
+        return Task(self, self.declared.task(fn, options))
 
     # jobs
 
-    def check_job_options(self, options: JobOptions) -> None:
-        check(options, _JOB, where="using")
-        if "queue" in options:
-            self.queue_name(options["queue"])
-        if "id" in options:
-            name(options["id"], what="id")
-        if "at" in options:
-            if "delay" in options:
-                raise BadSetting("using(at=..., delay=...): give one of the two")
-            aware(options["at"])
-        if "delay" in options:
-            duration(options["delay"])
-        treated(Options(), options)
-
-    def make_job(self, task: TaskDef, args: Sequence[Any], kwargs: dict[str, Any], given: JobOptions) -> Job:
+    def make_job(self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any], given: JobOptions) -> Job:
         """The job of a call: checked, encoded, stamped with the backend's time."""
-        settings = self._configured.settings
-        payload = task.signature.encode(args, kwargs, limit=settings.max_payload)
-        now = due = self.backend.clock.now()
-        options, key, queue = task.options, given.get("id"), task.queue
-        if given:
-            options = treated(options, given)
-            queue = given.get("queue", queue)
-            if key is not None:
-                options = evolve(options, remember=settings.remember)
-            if "at" in given:
-                due = aware(given["at"])
-            elif "delay" in given:
-                due = now + duration(given["delay"])
-            due = up_to_ms(due)
-        return Job(JobId(queue, key or new_key()), task.name, payload, due, now, options)
+        now = self.backend.clock.now()
+        return self.declared.job(task, args, kwargs, given, settings=self._configured.settings, now=now)
 
     def enqueue_many(self, jobs: Sequence[Job]) -> list[JobHandle[Any]]:
         """Store many jobs, a round trip per few hundred; handles in order.
@@ -245,14 +192,25 @@ class Scheduler:
 
     def job(self, id: str) -> JobHandle[Any]:
         """A handle on the job with that id: `queue:key`, or the key alone for the default queue."""
-        job_id = JobId.parse(id) if ":" in id else JobId("default", id)
-        return JobHandle(self, job_id)
+        return JobHandle(self, JobId.parse(id) if ":" in id else JobId("default", id))
+
+    def why(self, id: str) -> Answer | None:
+        """Why that job is where it is, in a sentence; None when nothing is known of it."""
+        handle, now = self.job(id), self.backend.clock.now()
+        found = handle.info()
+        if found is None:
+            return None
+        pause = self.backend.queue.counts([found.job.id.queue], now=now)[0].pause
+        return why_job(found, pause=pause, roll=self.backend.life.roll(now=now), now=now)
+
+    async def awhy(self, id: str) -> Answer | None:
+        return await self.off_loop(self.why, id)
 
     def _handle(self, job: Job) -> JobHandle[Any]:
-        task = self._registry.find(job.task)
+        task = self.tasks.find(job.task)
         return JobHandle(self, job.id, task.signature.read_result) if task else JobHandle(self, job.id)
 
-    def call_here(self, task: TaskDef, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call_here(self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run a task's function in this thread, with a context of its own where it takes one."""
         if not task.signature.takes_context:
             return task.fn(*args, **kwargs)
@@ -262,30 +220,38 @@ class Scheduler:
 
     # schedules
 
-    def apply(self) -> dict[str, Put]:
-        """Store the schedules declared in code; an unchanged one keeps its due time."""
-        return {id: self.client.save(schedule) for id, schedule in self.schedules.items()}
+    def stored_schedule(self, id: str) -> ScheduleHandle:
+        """A handle on the stored schedule with that id: `queue:id`, or the id alone when one queue has it."""
+        return ScheduleHandle(self, id)
+
+    def plan(self) -> list[Change]:
+        """What `apply` would do: create, update with what differs, leave; and the orphans, stored but not declared."""
+        return self.stored.plan(list(self.declared.schedules.values()), list(self.queues))
+
+    def apply(self, *, prune: bool = False) -> list[Change]:
+        """Store the declared schedules; an unchanged one keeps its due time. `prune` removes the orphans."""
+        return self.stored.apply(list(self.declared.schedules.values()), list(self.queues), prune=prune)
 
     # running
 
     def process(self, kind: Kind, queues: Sequence[str] = ()) -> Process:
         """How a scheduler or worker of this application introduces itself."""
-        host = platform.node() or "localhost"
+        works = kind is Kind.WORKER
         return Process(
-            id=f"{host}-{os.getpid()}-{random.getrandbits(24):06x}",
+            id=new_process_id(host_name()),
             kind=kind,
-            host=host,
+            host=host_name(),
             pid=os.getpid(),
             started_at=self.backend.clock.now(),
             version=VERSION,
             queues=tuple(queues or self.queues),
-            tasks=tuple(sorted(self._registry.tasks)) if kind is Kind.WORKER else (),
-            concurrency=self._configured.settings.concurrency if kind is Kind.WORKER else 0,
+            tasks=tuple(sorted(task.name for task in self.tasks)) if works else (),
+            concurrency=self._configured.settings.concurrency if works else 0,
         )
 
     def worker(self, queues: Sequence[str] = (), *, loop: asyncio.AbstractEventLoop | None = None) -> Worker:
         """A worker for these queues, or all declared ones; not started."""
-        process = self.process(Kind.WORKER, queues)
+        process = self.process(Kind.WORKER, [self.declared.queue(queue) for queue in queues])
         worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop)
         return worker
 
@@ -317,8 +283,8 @@ class Scheduler:
         self.stop()
         self.client.close()
         self.backend.close()
-        self.container.client.reset()
-        self.container.backend.reset()
+        for provider in (self.container.client, self.container.schedules, self.container.backend):
+            provider.reset()
 
     def __enter__(self) -> Self:
         self.start()
@@ -347,8 +313,3 @@ class Scheduler:
     async def off_loop(self, what: Callable[..., A], *args: Any) -> A:
         """Run a synchronous verb on the small pool of this application's async face."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(what, *args))
-
-
-def new_key() -> str:
-    """A fresh key: 80 random bits in 16 characters."""
-    return base64.b32encode(os.urandom(10)).decode().lower()

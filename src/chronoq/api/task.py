@@ -37,7 +37,7 @@ class Task(Generic[P, T, R]):
 
     def using(self, **options: Unpack[JobOptions]) -> "Task[P, T, R]":
         """The same task with options for the jobs to come: `send.using(delay="5m").enqueue(...)`."""
-        self._app.check_job_options(options)
+        self._app.declared.check_job_options(options)
         return Task(self._app, self.definition, {**self._given, **options})
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:

@@ -11,7 +11,6 @@ from chronoq.domain import errors
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Ending, Job, State
 from chronoq.domain.ports import Backend, Submitted
-from chronoq.domain.schedule import Put, Schedule, planned
 
 CHUNK = 500
 
@@ -75,20 +74,7 @@ class Client:
 
     def state(self, id: JobId) -> State | None:
         snapshot = self.backend.queue.get([id], now=self.backend.clock.now())[0]
-        return snapshot and snapshot.state
-
-    def save(self, schedule: Schedule, *, most: int = 50) -> Put:
-        """Create or update a schedule. An unchanged one keeps its due time."""
-        store, clock = self.backend.store, self.backend.clock
-        for _ in range(most):
-            now = clock.now()
-            stored = store.get([schedule.id])[0]
-            put, cursor = planned(stored, schedule, now=now)
-            if put is Put.UNCHANGED:
-                return put
-            if store.put(schedule, cursor=cursor, expected=stored and stored.cursor, now=now):
-                return put
-        raise errors.NotReady(f"Schedule {schedule.id} changed {most} times while it was being saved. Try again.")
+        return snapshot.state if snapshot else None
 
     def close(self) -> None:
         self.listener.close()

@@ -26,22 +26,29 @@ class Actor(Protocol):
 
 @define
 class Trouble:
-    """What a process says while its backend does not answer: one line when it starts, one when it ends."""
+    """What a process says while its backend does not answer: one line when it starts, one when it ends.
+
+    It ends when every actor that met it has had an answer again, so that a part of the backend that still
+    answers does not make it look over.
+    """
 
     since: datetime | None = None
+    who: set[str] = field(factory=set)
     guard: threading.Lock = field(factory=threading.Lock)
 
-    def met(self, error: Exception, *, now: datetime) -> None:
+    def met(self, who: str, error: Exception, *, now: datetime) -> None:
         with self.guard:
+            self.who.add(who)
             if self.since is None:
                 self.since = now
                 log.warning("⚠ %s Trying again, with growing pauses.", error)
 
-    def over(self, *, now: datetime) -> None:
-        if self.since is None:
+    def over(self, who: str, *, now: datetime) -> None:
+        if who not in self.who:
             return
         with self.guard:
-            if self.since is not None:
+            self.who.discard(who)
+            if not self.who and self.since is not None:
                 log.warning("⚠ the backend answers again after %s", brief(now - self.since))
                 self.since = None
 
@@ -57,6 +64,7 @@ class Loop:
     wake: threading.Event = field(factory=threading.Event)
     stopped: threading.Event = field(factory=threading.Event)
     thread: threading.Thread | None = None
+    pause: timedelta = FIRST_PAUSE
 
     def start(self) -> None:
         self.thread = threading.Thread(target=self.run, name=f"chronoq-{self.name}", daemon=True)
@@ -72,23 +80,27 @@ class Loop:
             self.thread.join(None if timeout is None else timeout.total_seconds())
 
     def run(self) -> None:
-        pause = FIRST_PAUSE
         while not self.stopped.is_set():
             self.wake.clear()
-            now = self.clock.now()
-            try:
-                until = self.actor.step(now)
-                pause = FIRST_PAUSE
-                self.trouble.over(now=now)
-            except BackendError as error:
-                self.trouble.met(error, now=now)
-                until, pause = now + pause, min(pause * 2, LONGEST_PAUSE)
-            except Exception:
-                log.exception("⚠ %s: a step failed; going on", self.name)
-                until, pause = now + pause, min(pause * 2, LONGEST_PAUSE)
-            rest = until - self.clock.now()
+            rest = self.turn() - self.clock.now()
             if rest > ZERO:
                 self.wake.wait(rest.total_seconds())
+
+    def turn(self) -> datetime:
+        """One step, now; returns when the next is due. After a failed one the pauses grow."""
+        now = self.clock.now()
+        try:
+            until = self.actor.step(now)
+        except BackendError as error:
+            self.trouble.met(self.name, error, now=now)
+        except Exception:
+            log.exception("⚠ %s: a step failed; going on", self.name)
+        else:
+            self.pause = FIRST_PAUSE
+            self.trouble.over(self.name, now=now)
+            return until
+        until, self.pause = now + self.pause, min(self.pause * 2, LONGEST_PAUSE)
+        return until
 
 
 @define

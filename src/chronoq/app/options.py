@@ -44,10 +44,9 @@ class JobOptions(CallOptions, total=False):
     delay: Duration
 
 
-class ScheduleOptions(TaskOptions, total=False):
-    """Options of `@app.schedule(...)` and `app.add_schedule(...)`."""
+class PlanOptions(CallOptions, total=False):
+    """Options of `app.add_schedule(...)`."""
 
-    id: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     catch_up: CatchUp
@@ -59,6 +58,13 @@ class ScheduleOptions(TaskOptions, total=False):
     starts_at: datetime | None
     ends_at: datetime | None
     max_fires: int | None
+
+
+class ScheduleOptions(PlanOptions, total=False):
+    """Options of `@app.schedule(...)`; `name` is the task's."""
+
+    id: str
+    name: str
 
 
 def check(given: Mapping[str, Any], allowed: Iterable[str], *, where: str) -> None:

@@ -38,7 +38,7 @@ def converter() -> "Converter":
     return made
 
 
-def strictly(plain: type) -> Callable[[Any, Any], Any]:
+def strictly(plain: type) -> Callable[..., Any]:
     """A structure hook that takes a value of exactly this JSON type; an int will do for a float."""
 
     def check(value: Any, _: Any = None) -> Any:

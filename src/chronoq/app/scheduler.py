@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from attrs import define, field
 
-from chronoq.app.loop import Ear, Loop, Trouble
+from chronoq.app.loop import Actor, Ear, Loop, Trouble
 from chronoq.app.presence import Presence
 from chronoq.app.ticker import Ticker
 from chronoq.config import Settings
@@ -39,7 +39,7 @@ class SchedulerService:
         self.presence = Presence(backend.life, self.process, lambda: Vitals(leader=self.ticker.leader))
         ear = Ear(self._listen, self._heard)
         self.ticker.on_lead = lambda leads: ear.wanted.set() if leads else ear.wanted.clear()
-        actors = {"ticker": self.ticker, "presence": self.presence, "ear": ear}
+        actors: dict[str, Actor] = {"ticker": self.ticker, "presence": self.presence, "ear": ear}
         self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ from chronoq.app.executors import Coroutines, Threads
 from chronoq.app.fetcher import Fetcher
 from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
-from chronoq.app.loop import Ear, Loop, Trouble
+from chronoq.app.loop import Actor, Ear, Loop, Trouble
 from chronoq.app.presence import Presence
 from chronoq.app.reaper import Reaper
 from chronoq.app.runner import Runner
@@ -70,7 +70,7 @@ class Worker:
         heart = Heart(backend.queue, self.hands, runner, settings.lease, self._on_timeout)
         self.presence = Presence(backend.life, self.process, self._vitals)
         self.ear = Ear(lambda patience: backend.queue.wait_ready(self.queues, timeout=patience), self._heard)
-        actors = {
+        actors: dict[str, Actor] = {
             "fetcher": self.fetcher,
             "heart": heart,
             "reaper": Reaper(backend.queue, self.queues, settings.max_crashes),

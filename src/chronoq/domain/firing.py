@@ -104,7 +104,7 @@ def _meet(
         if live and overlap is Overlap.SKIP:
             outcomes.append(Outcome(nominal, Happened.OVERLAP, now))
         else:
-            jobs.append(_job(schedule, nominal, last or before.since, walk, now))
+            jobs.append(_job(schedule, nominal, last or previous(walk, nominal, or_else=before.since), walk, now))
             outcomes.append(Outcome(nominal, Happened.FIRED, now))
             live += 1
         last, nominal = nominal, walk(nominal)
@@ -119,7 +119,7 @@ def _release(schedule: Schedule, before: Cursor, walk: Walk, now: datetime) -> F
     """The run that held the schedule back has ended: its one pending time fires, those since are left out."""
     nominal = before.next
     assert nominal is not None
-    job = _job(schedule, nominal, before.last or before.since, walk, now)
+    job = _job(schedule, nominal, before.last or previous(walk, nominal, or_else=before.since), walk, now)
     outcomes = [Outcome(nominal, Happened.FIRED, now)]
     following, most = walk(nominal), schedule.policy.max_fires
     if following is not None and following <= now:
@@ -181,6 +181,12 @@ def latest(walk: Walk, many: int, *, after: datetime, until: datetime) -> list[d
         else:
             near = middle
     return times[-many:]
+
+
+def previous(walk: Walk, nominal: datetime, *, or_else: datetime) -> datetime:
+    """The nominal time before `nominal`, where the data interval begins."""
+    found = latest(walk, 1, after=nominal - _FAR, until=nominal - _TICK)
+    return found[0] if found else or_else
 
 
 def _between(walk: Walk, after: datetime, until: datetime) -> Iterator[datetime]:

@@ -95,6 +95,14 @@ class Job:
         """From then on it is not started any more; None: never."""
         return None if self.options.expires is None else self.due + self.options.expires
 
+    @property
+    def run_of(self) -> ScheduleId | None:
+        """The schedule of which this job is a run, for its overlap policy and its failures in a row.
+
+        A backfill's jobs, known by the `+` in their minted keys, are none: they run beside it.
+        """
+        return None if self.origin is None or "+" in self.id.key else self.origin.schedule
+
     def same_work(self, other: "Job") -> bool:
         """Whether both ask for the same thing. Due time and options are not part of that."""
         return self.task == other.task and self.payload == other.payload

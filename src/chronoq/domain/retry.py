@@ -1,6 +1,6 @@
 """How often, how late and after which errors an attempt is made again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Self
 
@@ -29,6 +29,10 @@ def _delays(values: Sequence[Duration]) -> tuple[timedelta, ...]:
     return tuple(duration(value) for value in values)
 
 
+def _names(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
 @frozen
 class RetryPolicy:
     """At most `retries` further attempts, each after a delay.
@@ -44,8 +48,8 @@ class RetryPolicy:
     factor: float = 2.0
     cap: timedelta = field(default=timedelta(hours=1), converter=duration)
     jitter: bool = True
-    retry_on: tuple[str, ...] = field(default=(), converter=tuple)
-    give_up_on: tuple[str, ...] = field(default=(), converter=tuple)
+    retry_on: tuple[str, ...] = field(default=(), converter=_names)
+    give_up_on: tuple[str, ...] = field(default=(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:

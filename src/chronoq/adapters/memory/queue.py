@@ -242,8 +242,8 @@ def _revive(shelf: Shelf, key: str, now: datetime) -> bool:
     shelf.unplace(key)
     entry = shelf.jobs[key]
     entry.excused, entry.crashes = entry.token, 0
-    if entry.job.origin:
-        shelf.runs.setdefault(entry.job.origin.schedule.key, {})[key] = None
+    if entry.job.run_of:
+        shelf.runs.setdefault(entry.job.run_of.key, {})[key] = None
     shelf.place(key, now, now=now)
     return True
 

@@ -85,8 +85,8 @@ class Shelf:
         """Store a new job: ready when due, else delayed."""
         self.jobs[job.id.key] = Entry(job)
         self.stats["accepted"] += 1
-        if job.origin:
-            self.runs.setdefault(job.origin.schedule.key, {})[job.id.key] = None
+        if job.run_of:
+            self.runs.setdefault(job.run_of.key, {})[job.id.key] = None
         self.place(job.id.key, job.due, now=now)
 
     def place(self, key: str, due: datetime, *, now: datetime, front: bool = False) -> None:
@@ -194,8 +194,8 @@ class Shelf:
         self.ended[key] = Memory(ending, job.task, fingerprint(job), now + job.options.keep)
         self.recent.appendleft(key)
         self.stats[state.value] += 1
-        if state is State.DONE and job.origin:
-            self.failures.pop(job.origin.schedule.key, None)
+        if state is State.DONE and job.run_of:
+            self.failures.pop(job.run_of.key, None)
         self.leave(job, now=now)
         self.forget(now)
 
@@ -205,16 +205,16 @@ class Shelf:
         entry = self.jobs[key]
         entry.failure, entry.progress = failure, None
         self.dead[key] = now
-        if entry.job.origin:
-            self.failures[entry.job.origin.schedule.key] += 1
+        if entry.job.run_of:
+            self.failures[entry.job.run_of.key] += 1
         self.leave(entry.job, now=now)
 
     def leave(self, job: Job, *, now: datetime) -> None:
         """A job runs no more: say so, and let its schedule know; the last of its runs frees a held one."""
         self.news.append(job.id)
-        if not job.origin:
+        if not job.run_of:
             return
-        id = job.origin.schedule.key
+        id = job.run_of.key
         self.runs.get(id, {}).pop(job.id.key, None)
         plan = self.plans.get(id)
         if plan and plan.cursor.held and plan.freed is None and not self.runs.get(id):

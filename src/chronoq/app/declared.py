@@ -1,0 +1,121 @@
+"""What an application declares: its queues, tasks and schedules; and the jobs that calls become."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from chronoq.app.keys import new_key
+from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check, policy, treated
+from chronoq.app.tasks import Registry, TaskDef, default_name
+from chronoq.config import Settings
+from chronoq.domain.errors import BadCall, BadSetting, UnknownQueue, near
+from chronoq.domain.identity import JobId, ScheduleId, name
+from chronoq.domain.job import DEFAULTS, Job
+from chronoq.domain.rhythm import Rhythm
+from chronoq.domain.schedule import Schedule
+from chronoq.domain.time import aware, duration, up_to_ms
+
+TASK_OPTIONS = frozenset(TaskOptions.__annotations__)
+JOB_OPTIONS = frozenset(JobOptions.__annotations__)
+SCHEDULE_OPTIONS = frozenset(ScheduleOptions.__annotations__)
+
+
+@frozen
+class Queue:
+    """A declared queue. `max_length`: live jobs that it may hold; a submission beyond is `QueueFull`."""
+
+    name: str = field(converter=partial(name, what="queue"))
+    max_length: int | None = None
+
+
+@define
+class Declared:
+    """The declarations of one application. Whatever does not fit is refused here, before anything is stored."""
+
+    queues: dict[str, Queue]
+    registry: Registry
+    dynamic: bool = False
+    schedules: dict[str, Schedule] = field(factory=dict)
+
+    def queue(self, queue: str) -> str:
+        """`queue`, if it is declared. Errors: `UnknownQueue` (E17)."""
+        if queue in self.queues or self.dynamic:
+            return name(queue, what="queue")
+        raise UnknownQueue(
+            f"Queue {queue!r} is not declared. Declared: {', '.join(self.queues)}.{near(queue, self.queues)}"
+        )
+
+    def task(self, fn: Callable[..., Any], options: TaskOptions) -> TaskDef:
+        """Register a function."""
+        queue, label = self.queue(options.get("queue", "default")), options.get("name")
+        known = name(label, what="task name") if label else default_name(fn)
+        task = TaskDef(known, fn, queue, treated(DEFAULTS, options))
+        self.registry.add(task)
+        return task
+
+    def schedule(self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions, settings: Settings) -> Schedule:
+        """Declare a schedule of a task."""
+        schedule = self.make_schedule(task, rhythm, options, settings)
+        known = self.schedules.get(schedule.id.key)
+        if known and known != schedule:
+            raise BadSetting(f"Two schedules are named {schedule.id.key!r}. Give one id=...")
+        self.schedules[schedule.id.key] = schedule
+        return schedule
+
+    def make_schedule(self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions, settings: Settings) -> Schedule:
+        """The schedule of these options. The default id is the task's name."""
+        id = name(options.get("id", task.name), what="schedule id")
+        if not isinstance(rhythm, Rhythm):
+            raise BadSetting(
+                f"schedule {id!r}: {rhythm!r} is not a rhythm. Use every('10s'), cron('0 9 * * *') or once(at)."
+            )
+        args, kwargs = options.get("args", ()), options.get("kwargs", {})
+        try:
+            payload = task.signature.encode(args, kwargs, limit=settings.max_payload)
+        except BadCall as error:
+            raise BadCall(f"Schedule {id!r}: {error} Give args= or kwargs=.") from None
+        treatment = evolve(treated(task.options, options), remember=settings.remember)
+        queue = self.queue(options.get("queue", task.queue))
+        return Schedule(ScheduleId(queue, id), rhythm, task.name, payload, policy(options), treatment)
+
+    def check_job_options(self, options: JobOptions) -> None:
+        """Refuse what no job can be given, where it is written."""
+        check(options, JOB_OPTIONS, where="using")
+        if "queue" in options:
+            self.queue(options["queue"])
+        if "id" in options:
+            name(options["id"], what="id")
+        if "at" in options:
+            if "delay" in options:
+                raise BadSetting("using(at=..., delay=...): give one of the two")
+            aware(options["at"])
+        if "delay" in options:
+            duration(options["delay"])
+        treated(DEFAULTS, options)
+
+    def job(
+        self,
+        task: TaskDef,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        given: JobOptions,
+        *,
+        settings: Settings,
+        now: datetime,
+    ) -> Job:
+        """The job of a call: checked, encoded, stamped."""
+        payload = task.signature.encode(args, kwargs, limit=settings.max_payload)
+        if not given:
+            return Job(JobId(task.queue, new_key()), task.name, payload, now, now, task.options)
+        options, due, key = treated(task.options, given), now, given.get("id")
+        if key is not None:
+            options = evolve(options, remember=settings.remember)
+        if "at" in given:
+            due = up_to_ms(aware(given["at"]))
+        elif "delay" in given:
+            due = up_to_ms(now + duration(given["delay"]))
+        id = JobId(given.get("queue", task.queue), key or new_key())
+        return Job(id, task.name, payload, due, now, options)
