@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -23,11 +22,15 @@ JOB_OPTIONS = frozenset(JobOptions.__annotations__)
 SCHEDULE_OPTIONS = frozenset(ScheduleOptions.__annotations__)
 
 
+def _queue_name(value: str) -> str:
+    return name(value, what="queue")
+
+
 @frozen
 class Queue:
     """A declared queue. `max_length`: live jobs that it may hold; a submission beyond is `QueueFull`."""
 
-    name: str = field(converter=partial(name, what="queue"))
+    name: str = field(converter=_queue_name)
     max_length: int | None = None
 
 
@@ -39,6 +42,8 @@ class Declared:
     registry: Registry
     dynamic: bool = False
     schedules: dict[str, Schedule] = field(factory=dict)
+    key: Callable[[], str] = new_key
+    """What names a job that was given no id."""
 
     def queue(self, queue: str) -> str:
         """`queue`, if it is declared. Errors: `UnknownQueue` (E17)."""
@@ -109,7 +114,7 @@ class Declared:
         """The job of a call: checked, encoded, stamped."""
         payload = task.signature.encode(args, kwargs, limit=settings.max_payload)
         if not given:
-            return Job(JobId(task.queue, new_key()), task.name, payload, now, now, task.options)
+            return Job(JobId(task.queue, self.key()), task.name, payload, now, now, task.options)
         options, due, key = treated(task.options, given), now, given.get("id")
         if key is not None:
             options = evolve(options, remember=settings.remember)
@@ -117,5 +122,5 @@ class Declared:
             due = up_to_ms(aware(given["at"]))
         elif "delay" in given:
             due = up_to_ms(now + duration(given["delay"]))
-        id = JobId(given.get("queue", task.queue), key or new_key())
+        id = JobId(given.get("queue", task.queue), key or self.key())
         return Job(id, task.name, payload, due, now, options)

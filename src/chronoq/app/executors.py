@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -27,6 +28,11 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """Take nothing more. What runs goes on."""
+        ...
+
+    @property
+    def adrift(self) -> int:
+        """Slots whose handler goes on although its run was given up."""
         ...
 
 
@@ -62,6 +68,12 @@ class Threads:
             self.waiting.put(None)
 
     @property
+    def adrift(self) -> int:
+        held = self.runner.hands.held
+        runs = list(self.current.values())
+        return sum(run is not None and (run.given_up or (run.stopping and run not in held)) for run in runs)
+
+    @property
     def stuck(self) -> bool:
         """Whether every thread is past its job's timeout: nothing will run here any more."""
         runs = list(self.current.values())
@@ -72,6 +84,8 @@ class Threads:
             self.current[slot] = run
             self.runner.run(run)
             self.current[slot] = None
+            if run.given_up or run.stopping:
+                self.runner.hands.changed()  # a slot that counted as taken is free again
 
 
 @define
@@ -107,7 +121,11 @@ class Coroutines:
             self._call(self.loop.stop)
             self.own.join(5)
 
-    def _call(self, what: Callable[[], None]) -> None:
+    @property
+    def adrift(self) -> int:
+        return 0  # a coroutine that is given up is cancelled
+
+    def _call(self, what: Callable[[], object]) -> None:
         assert self.loop is not None, "started"
         with suppress(RuntimeError):  # the loop was closed meanwhile: its tasks are gone, their leases will lapse
             self.loop.call_soon_threadsafe(what)
@@ -118,9 +136,7 @@ class Coroutines:
             run = self.waiting.popleft()
             task = self.loop.create_task(self.runner.arun(run))
             self.tasks.add(task)
-            run.interrupt = lambda task=task: self._call(task.cancel)  # type: ignore[misc]
-            if run.stopping:
-                task.cancel()
+            run.interrupt = partial(self._call, task.cancel)
             task.add_done_callback(self._done)
 
     def _done(self, task: "asyncio.Task[bool]") -> None:

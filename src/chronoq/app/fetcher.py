@@ -11,6 +11,7 @@ from attrs import define, field
 from chronoq.app.executors import Executor
 from chronoq.app.hands import Hands, Run
 from chronoq.app.tasks import Registry
+from chronoq.domain.errors import BackendError
 from chronoq.domain.job import Claim
 from chronoq.domain.ports import QueuePort
 
@@ -56,9 +57,10 @@ class Fetcher:
             return now + POLL
         if self.suspect in self.hands.held:
             return now + POLL
+        self.alone = deque(run for run in self.alone if run in self.hands.held)  # some leases may be lost
         if self.alone:
             return self._isolate(now)
-        free = min(self.hands.free, MOST)
+        free = min(self.hands.free_slots(adrift=self.threads.adrift), MOST)
         if not (free or self.heard):
             return now + POLL
         self.heard = False
@@ -99,7 +101,12 @@ class Fetcher:
             left = free - len(found)
             share, extra = divmod(left, len(asked))
             wants = [(name, share + (place < extra)) for place, name in enumerate(asked)]
-            claimed = self.queue.claim(wants, worker=self.worker, lease=self.lease, now=now)
+            try:
+                claimed = self.queue.claim(wants, worker=self.worker, lease=self.lease, now=now)
+            except BackendError:
+                if not found:
+                    raise
+                break  # what was granted before is ours, and has to run
             found += claimed.claims
             if claimed.next:
                 nexts.append(claimed.next)

@@ -65,9 +65,9 @@ class Hands:
     done: int = 0
     failed: int = 0
 
-    @property
-    def free(self) -> int:
-        return max(0, self.slots * self.pace.depth - len(self.held))
+    def free_slots(self, *, adrift: int = 0) -> int:
+        """How many more to hold. `adrift`: slots whose handler goes on although its run was given up."""
+        return max(0, (self.slots - adrift) * self.pace.depth - len(self.held))
 
     def take(self, claim: Claim) -> Run:
         run = Run(claim)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +66,18 @@ def encoded(value: Any) -> bytes:
 
 def _unstructured(value: Any) -> Any:
     if isinstance(value, set | frozenset):
-        return list(value)
+        return _in_order(value)  # the same set is the same work, in every process
     made = converter().unstructure(value)
     if type(made) is type(value):
         raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no JSON form")
     return made
+
+
+def _in_order(values: Iterable[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=repr)
 
 
 def _refuse_nan(value: Any) -> None:
@@ -84,6 +91,8 @@ def _refuse_nan(value: Any) -> None:
             pending.extend(one.values())
         elif isinstance(one, list | tuple | set | frozenset):
             pending.extend(one)
+        elif hasattr(one, "__dataclass_fields__") or hasattr(one, "__attrs_attrs__"):
+            pending.append(converter().unstructure(one))
 
 
 def decoded(data: bytes) -> Any:

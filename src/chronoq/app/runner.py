@@ -111,6 +111,8 @@ class Runner:
     def _start(self, run: Run) -> tuple[TaskDef, Call] | Verdict:
         now = self.clock.now()
         claim = run.claim
+        if run.stopping:
+            return Cancelled()
         if verdict := before_start(claim, now=now):
             return verdict
         task = self.task_of(run)

@@ -107,7 +107,7 @@ class Schedules:
         made: list[JobId] = []
         for start in range(0, len(times), CHUNK):
             chunk = times[start : start + CHUNK]
-            firing = self._change(id, lambda stored, now, c=chunk: control.fill(stored, backfill, c, now=now))
+            firing = self._change(id, _filling(backfill, chunk))
             made += [job.id for job in firing.jobs]
         return made
 
@@ -123,6 +123,10 @@ class Schedules:
         raise _busy(id)
 
 
+def _filling(backfill: Backfill, times: Sequence[tuple[datetime, datetime]]) -> Callable[[Stored, datetime], Firing]:
+    return lambda stored, now: control.fill(stored, backfill, times, now=now)
+
+
 class NoSuchSchedule(ChronoqError, LookupError):
     """No schedule with that id is stored."""
 
@@ -134,6 +138,6 @@ def _busy(id: object) -> NotReady:
 def _change(stored: Stored | None, schedule: Schedule, now: datetime) -> Change:
     put, _ = planned(stored, schedule, now=now)
     before = stored and stored.schedule
-    names = [a.name for a in Schedule.__attrs_attrs__]  # type: ignore[attr-defined]
+    names = [a.name for a in Schedule.__attrs_attrs__]
     differing = [n for n in names if before and getattr(before, n) != getattr(schedule, n)]
     return Change(schedule.id, put, tuple(differing) if put is Put.UPDATED else ())

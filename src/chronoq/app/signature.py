@@ -29,7 +29,7 @@ class Signature:
     @classmethod
     def of(cls, fn: Callable[..., Any]) -> "Signature":
         signature, hints = inspect.signature(fn), _hints(fn)
-        parameters = list(signature.parameters.values())
+        parameters = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()]
         takes_context = bool(parameters) and hints.get(parameters[0].name) is Context
         if takes_context:
             parameters = parameters[1:]
@@ -42,7 +42,7 @@ class Signature:
             if read and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 readers.append((place, parameter.name, hints[parameter.name], read))
         return cls(
-            label=fn.__name__,
+            label=getattr(fn, "__name__", type(fn).__name__),
             parameters=signature.replace(parameters=parameters),
             takes_context=takes_context,
             least=10**6 if keyword_needed else sum(p.default is p.empty for p in positional),
@@ -56,7 +56,7 @@ class Signature:
         if kwargs or not self.least <= len(args) <= self.most:
             self._check(args, kwargs)
         try:
-            payload = encoded((args, kwargs))
+            payload = encoded((args, dict(sorted(kwargs.items())) if len(kwargs) > 1 else kwargs))
         except (TypeError, ValueError) as error:
             raise self._not_storable(args, kwargs, error) from None
         return payload if len(payload) <= limit else sized(payload, limit=limit, what=f"Arguments of {self.label}()")

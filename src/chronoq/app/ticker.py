@@ -149,5 +149,3 @@ class Ticker:
                 log.warning("⚠ schedule %s is set aside: %s", firing.id, outcome.note)
         for job in firing.jobs:
             log.info("⏱ %s  %s", firing.id.key, job.id.key)
-        if firing.stop:
-            self.queue.cancel(self.store.live(firing.id), now=now)

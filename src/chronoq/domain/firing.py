@@ -65,20 +65,24 @@ def _catch_up(cursor: Cursor, policy: Policy, walk: Walk, now: datetime) -> tupl
     skipped: list[Outcome] = []
     if cursor.pause is not None:
         ended = min(now, cursor.pause.until or now)
-        cursor = _skip_to(evolve(cursor, pause=None), walk(ended), Happened.PAUSED, skipped, now)
+        cursor = _skip_to(evolve(cursor, pause=None), walk(ended), Happened.PAUSED, skipped, walk, now)
     edge = now - GRACE
     if cursor.next is None or cursor.held or cursor.next > edge:
         return cursor, skipped
     many = {"skip": 0, "latest": 1}[policy.catch_up] if isinstance(policy.catch_up, str) else policy.catch_up
     floor = max(cursor.next, now - policy.window) - _TICK
     wanted = latest(walk, many, after=floor, until=edge)
-    return _skip_to(cursor, wanted[0] if wanted else walk(edge), Happened.MISSED, skipped, now), skipped
+    target = wanted[0] if wanted else walk(edge)
+    return _skip_to(cursor, target, Happened.MISSED, skipped, walk, now), skipped
 
 
-def _skip_to(cursor: Cursor, target: datetime | None, what: Happened, skipped: list[Outcome], now: datetime) -> Cursor:
+def _skip_to(
+    cursor: Cursor, target: datetime | None, what: Happened, skipped: list[Outcome], walk: Walk, now: datetime
+) -> Cursor:
     if cursor.next is None or target == cursor.next or (target is not None and target < cursor.next):
         return cursor
-    skipped.append(Outcome(cursor.next, what, now, last=min(now, target or now), count=None))
+    last = now if target is None else previous(walk, target, or_else=cursor.next)
+    skipped.append(Outcome(cursor.next, what, now, last=min(last, now), count=None))
     return evolve(cursor, next=target, last=None)
 
 

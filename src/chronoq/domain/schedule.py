@@ -150,7 +150,7 @@ class Outcome:
 class Firing:
     """One step of a schedule: if its cursor is still `expected`, store `cursor`, these jobs and outcomes.
 
-    With `stop` the live runs are asked to stop.
+    With `stop` the schedule's running jobs are asked to stop, in the same step.
     """
 
     id: ScheduleId
