@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chronoq.api.handle import JobHandle
-    from chronoq.api.scheduler import VERSION as __version__
+    from chronoq.api.scheduler import VERSION as __version__  # noqa: N811 - the dunder is the public name
     from chronoq.api.scheduler import Scheduler
     from chronoq.api.task import Task
     from chronoq.app.context import Context, current_job

@@ -1,7 +1,7 @@
 """Settings: frozen, validated once, each with the place that it came from."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from chronoq.domain.time import ZERO, duration
 PREFIX = "CHRONOQ_"
 
 
-def _number(least: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-            raise ValueError(f"{value!r} is not a whole number")
-        number = int(value)
-        if number < least:
-            raise ValueError(f"{value!r} is less than {least}")
-        return number
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(f"{value!r} is not a whole number")
+    number = int(value)
+    if number < 1:
+        raise ValueError(f"{value!r} is less than 1")
+    return number
 
-    return read
+
+def _namespace(value: str) -> str:
+    return name(value, what="namespace")
 
 
 def _positive(value: Any) -> timedelta:
@@ -40,7 +41,7 @@ _SIZES = {"kb": 1_000, "mb": 1_000_000, "b": 1}
 def _size(value: Any) -> int:
     text = str(value).strip().lower().replace(" ", "")
     unit = next((u for u in _SIZES if text.endswith(u)), "")
-    return int(float(text.removesuffix(unit)) * _SIZES.get(unit, 1))
+    return _count(int(float(text.removesuffix(unit)) * _SIZES.get(unit, 1)))
 
 
 @frozen(kw_only=True)
@@ -50,10 +51,10 @@ class Settings:
     url: str = field(default="memory://", converter=str, metadata={"help": "backend"})
     namespace: str = field(
         default="chronoq",
-        converter=lambda v: name(v, what="namespace"),
+        converter=_namespace,
         metadata={"help": "first part of every stored key"},
     )
-    concurrency: int = field(default=8, converter=_number(1), metadata={"help": "jobs that a worker runs at once"})
+    concurrency: int = field(default=8, converter=_count, metadata={"help": "jobs that a worker runs at once"})
     lease: timedelta = field(
         default=timedelta(seconds=30), converter=_positive, metadata={"help": "a silent worker's job is taken over after"}
     )
@@ -61,7 +62,7 @@ class Settings:
         default=timedelta(seconds=30), converter=duration, metadata={"help": "time to finish on a graceful stop"}
     )
     max_crashes: int = field(
-        default=3, converter=_number(1), metadata={"help": "lost workers after which a job is given up"}
+        default=3, converter=_count, metadata={"help": "lost workers after which a job is given up"}
     )
     park_for: timedelta = field(
         default=timedelta(days=1), converter=duration, metadata={"help": "how long a job of an unknown task waits"}
@@ -133,5 +134,9 @@ def _table(folder: Path) -> tuple[Mapping[str, Any], Path]:
                 return {}, path
             import tomllib  # only those who use the table pay for the import
 
-            return tomllib.loads(text)["tool"]["chronoq"], path
+            try:
+                table = tomllib.loads(text).get("tool", {}).get("chronoq", {})
+            except tomllib.TOMLDecodeError as error:
+                raise BadSetting(f"{path} cannot be read: {error}") from None
+            return table, path
     return {}, folder / "pyproject.toml"

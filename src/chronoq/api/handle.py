@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -54,7 +55,8 @@ class JobHandle(Generic[R]):
                 future.set_result(ending)
 
         def tell(ending: Ending | None) -> None:
-            loop.call_soon_threadsafe(arrive, ending)
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(arrive, ending)
 
         stop = await self._app.off_loop(self._app.client.listener.wait, self.job_id, tell)
         try:

@@ -15,7 +15,7 @@ from chronoq.app.client import Client
 from chronoq.app.context import Context
 from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue
 from chronoq.app.keys import host_name, new_key, new_process_id
-from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check
+from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
 from chronoq.app.scheduler import SchedulerService
 from chronoq.app.schedules import Change, Schedules
 from chronoq.app.tasks import Registry, TaskDef
@@ -63,6 +63,7 @@ class Scheduler:
         )
         self.declared = Declared({q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues)
         self._running: tuple[SchedulerService, Worker] | None = None
+        self._opened = False
 
     # what it is made of
 
@@ -80,17 +81,20 @@ class Scheduler:
     def backend(self) -> Backend:
         """The ports, opened at first use. Errors: `BackendError` when it does not answer."""
         backend: Backend = self.container.backend()
+        self._opened = True
         return backend
 
     @property
     def client(self) -> Client:
         client: Client = self.container.client()
+        self._opened = True
         return client
 
     @property
     def stored(self) -> Schedules:
         """What can be done with stored schedules, declared here or not."""
         stored: Schedules = self.container.schedules()
+        self._opened = True
         return stored
 
     @property
@@ -115,13 +119,25 @@ class Scheduler:
     def task(self, fn: Callable[P, R], /) -> Task[P, R, R]: ...
     @overload
     def task(self, **options: Unpack[TaskOptions]) -> Decorator: ...
-    def task(self, fn: Any = None, /, **options: Any) -> Any:
+    def task(self, fn: Any = None, /, **options: Any) -> Any:  # type: ignore[misc]  # mypy cannot match Unpack with Any
         """Register a function as a task; with or without options. It stays callable."""
         check(options, TASK_OPTIONS, where="task")
         add = partial(self._add, options=TaskOptions(**options))  # type: ignore[typeddict-item]
         return add if fn is None else add(fn)
 
-    def add_task(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> Task[P, R, R]:
+    @overload
+    def add_task(
+        self, fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /, **options: Unpack[TaskOptions]
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def add_task(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[TaskOptions]
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def add_task(self, fn: Callable[Concatenate[Context, P], R], /, **options: Unpack[TaskOptions]) -> Task[P, R, R]: ...
+    @overload
+    def add_task(self, fn: Callable[P, R], /, **options: Unpack[TaskOptions]) -> Task[P, R, R]: ...
+    def add_task(self, fn: Any, /, **options: Unpack[TaskOptions]) -> Any:
         """Register a function that is not decorated."""
         check(options, TASK_OPTIONS, where="add_task")
         return self._add(fn, options)
@@ -139,27 +155,29 @@ class Scheduler:
         return decorate
 
     def add_schedule(
-        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[ScheduleOptions]
+        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
     ) -> None:
         """Declare a schedule of a task; it is stored when the application starts."""
         self.declared.schedule(task.definition, rhythm, self._own(id, options), self._configured.settings)
 
     def put_schedule(
-        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[ScheduleOptions]
+        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
     ) -> Put:
         """Store a schedule now: created, updated or unchanged. An unchanged one keeps its due time."""
         settings = self._configured.settings
         return self.stored.save(self.declared.make_schedule(task.definition, rhythm, self._own(id, options), settings))
 
     async def aput_schedule(
-        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[ScheduleOptions]
+        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
     ) -> Put:
         """`put_schedule`, for async code."""
         return await self.off_loop(partial(self.put_schedule, id, task, rhythm, **options))
 
-    def _own(self, id: str, options: ScheduleOptions) -> ScheduleOptions:
+    def _own(self, id: str, options: PlanOptions) -> ScheduleOptions:
         check(options, SCHEDULE_OPTIONS - {"id", "name"}, where="a schedule")
-        return {**options, "id": id}
+        own: ScheduleOptions = {"id": id}
+        own.update(options)  # type: ignore[typeddict-item]  # what it lacks is optional
+        return own
 
     def _add(self, fn: Any, options: TaskOptions) -> Task[..., Any, Any]:
         return Task(self, self.declared.task(fn, options))
@@ -281,8 +299,11 @@ class Scheduler:
     def close(self) -> None:
         """Give back connections and threads. The application can be used again: it opens them anew."""
         self.stop()
+        if not self._opened:
+            return
         self.client.close()
         self.backend.close()
+        self._opened = False
         for provider in (self.container.client, self.container.schedules, self.container.backend):
             provider.reset()
 

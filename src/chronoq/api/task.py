@@ -37,8 +37,9 @@ class Task(Generic[P, T, R]):
 
     def using(self, **options: Unpack[JobOptions]) -> "Task[P, T, R]":
         """The same task with options for the jobs to come: `send.using(delay="5m").enqueue(...)`."""
-        self._app.declared.check_job_options(options)
-        return Task(self._app, self.definition, {**self._given, **options})
+        given: JobOptions = {**self._given, **options}
+        self._app.declared.check_job_options(given)
+        return Task(self._app, self.definition, given)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """The job of this call, checked and encoded, for `app.enqueue_many`. Nothing is stored yet.

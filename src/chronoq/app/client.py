@@ -11,6 +11,7 @@ from chronoq.domain import errors
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Ending, Job, State
 from chronoq.domain.ports import Backend, Submitted
+from chronoq.domain.time import ZERO, brief
 
 CHUNK = 500
 
@@ -67,7 +68,8 @@ class Client:
         stop = self.listener.wait(id, tell)
         try:
             if not told.wait(None if timeout is None else timeout.total_seconds()):
-                raise errors.ResultTimeout(f"Job {id} has not ended within {timeout}. It goes on; ask again later.")
+                within = brief(timeout or ZERO)
+                raise errors.ResultTimeout(f"Job {id} has not ended within {within}. It goes on; ask again later.")
         finally:
             stop()
         return ended(id, found[0])

@@ -25,7 +25,11 @@ MOST = 500
 
 @define
 class Fetcher:
-    """Settles, claims and hands over. A job that lost a worker before runs alone, so that poison convicts itself."""
+    """Settles, claims and hands over.
+
+    A job that lost a worker before is a suspect. It runs alone: nothing else is in hand, not even
+    another suspect, so that poison convicts itself and nobody is charged twice for what it does.
+    """
 
     queue: QueuePort
     queues: Sequence[str]
@@ -39,8 +43,13 @@ class Fetcher:
     """Ask to be woken when there is work."""
     heard: bool = True
     stopping: bool = False
-    alone: deque[Run] = field(factory=deque)
     suspect: Run | None = None
+    isolated: bool = False
+    """Whether all else has ended or gone back, and the suspect was let off."""
+    wary: bool = False
+    """After a suspect, jobs are claimed one at a time until one comes that is none: suspects come in crowds."""
+    returning: list[Run] = field(factory=list)
+    """Not to be started here. They are held until the queue has taken them back: no lease may lapse meanwhile."""
     turn: int = 0
     drained: Event = field(factory=Event)
     """Set when it is stopping and nothing is in hand any more."""
@@ -52,25 +61,29 @@ class Fetcher:
         self.settle(now)
         if self.stopping:
             self.give_back(now)
-            if not self.hands.held:
+            if self.hands.empty:
                 self.drained.set()
             return now + POLL
         if self.suspect in self.hands.held:
-            return now + POLL
-        self.alone = deque(run for run in self.alone if run in self.hands.held)  # some leases may be lost
-        if self.alone:
             return self._isolate(now)
-        free = min(self.hands.free_slots(adrift=self.threads.adrift), MOST)
+        self._return(now)
+        free = min(self.hands.free_slots(adrift=self.threads.adrift), 1 if self.wary else MOST)
         if not (free or self.heard):
             return now + POLL
         self.heard = False
         found, following = self._claim(free, now)
-        self.idle = not found and not self.hands.held and not self.hands.outbox
+        self.idle = not found and self.hands.empty
         if len(found) < free:
             self.listen()
-        self._give(found)
-        soon = min(following or now + POLL, now + POLL)
-        return now if self.alone else soon
+        runs = [self.hands.take(claim) for claim in found]
+        suspect = next((run for run in runs if run.claim.crashes), None)
+        if suspect is not None:
+            return self._arrest(suspect, runs, now)
+        self._give(runs)
+        if self.wary and runs:
+            self.wary, self.heard = False, True
+            return now
+        return min(following or now + POLL, now + POLL)
 
     def settle(self, now: datetime) -> None:
         """Hand in the verdicts. They stay in the outbox until the queue has answered: settling twice is settling once."""
@@ -86,8 +99,11 @@ class Fetcher:
 
     def give_back(self, now: datetime) -> None:
         """Return what has not started, to the front of its queue."""
-        self._return([run for run in (*self._unstarted(), *self.alone) if self.hands.drop(run)], now)
-        self.alone.clear()
+        self.returning += self._unstarted()
+        if self.suspect is not None and not self.isolated:
+            self.returning.append(self.suspect)
+            self.suspect = None
+        self._return(now)
 
     def _claim(self, free: int, now: datetime) -> tuple[list[Claim], datetime | None]:
         """Split `free` slots over the queues in rotation; go on with those that gave all they were asked for."""
@@ -116,24 +132,25 @@ class Fetcher:
             asked = [name for name, want in wants if got[name] == want]
         return found, min(nexts, default=None)
 
-    def _give(self, claims: Sequence[Claim]) -> None:
+    def _give(self, runs: Sequence[Run]) -> None:
         batches: dict[int, tuple[Executor, list[Run]]] = {}
-        for claim in claims:
-            run = self.hands.take(claim)
-            if claim.crashes:
-                self.alone.append(run)
-            else:
-                executor = self._executor(run)
-                batches.setdefault(id(executor), (executor, []))[1].append(run)
-        for executor, runs in batches.values():
-            executor.give(runs)
+        for run in runs:
+            executor = self._executor(run)
+            batches.setdefault(id(executor), (executor, []))[1].append(run)
+        for executor, batch in batches.values():
+            executor.give(batch)
+
+    def _arrest(self, suspect: Run, runs: Sequence[Run], now: datetime) -> datetime:
+        """Keep the one suspect; what came with it, and what has not started, goes back to where it stood."""
+        self.suspect, self.isolated, self.wary = suspect, False, True
+        self.returning += [*self._unstarted(), *(run for run in runs if run is not suspect)]
+        return self._isolate(now)
 
     def _isolate(self, now: datetime) -> datetime:
-        """Before a suspect starts, everything else in hand ends or goes back."""
-        waiting = list(self.alone)
-        self._return([run for run in self._unstarted() if self.hands.drop(run)], now)
-        if len(self.hands.held) == len(waiting):
-            self.suspect = self.alone.popleft()
+        """Let the suspect off as soon as nothing else is in hand."""
+        self._return(now)
+        if self.suspect is not None and not self.isolated and len(self.hands.held) == 1:
+            self.isolated = True
             self._executor(self.suspect).give([self.suspect])
         return now + POLL
 
@@ -144,6 +161,12 @@ class Fetcher:
     def _unstarted(self) -> list[Run]:
         return [*self.threads.take_back(), *self.coroutines.take_back()]
 
-    def _return(self, runs: Sequence[Run], now: datetime) -> None:
-        if runs:
-            self.queue.release([run.claim for run in runs], now=now)
+    def _return(self, now: datetime) -> None:
+        runs = [run for run in self.returning if self.hands.drop(run)]
+        try:
+            if runs:
+                self.queue.release([run.claim for run in runs], now=now)
+        except BackendError:
+            self.hands.held.update(runs)
+            raise
+        self.returning.clear()

@@ -60,6 +60,8 @@ class Hands:
     slots: int
     changed: Callable[[], None] = lambda: None
     held: set[Run] = field(factory=set)
+    ending: set[Run] = field(factory=set)
+    """On their way from `held` to `outbox`."""
     outbox: deque[tuple[Claim, Verdict]] = field(factory=deque)
     pace: Pace = field(factory=Pace)
     done: int = 0
@@ -69,6 +71,11 @@ class Hands:
         """How many more to hold. `adrift`: slots whose handler goes on although its run was given up."""
         return max(0, (self.slots - adrift) * self.pace.depth - len(self.held))
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held and no verdict waits; asked in the order in which a run moves, so none slips by."""
+        return not (self.held or self.ending or self.outbox)
+
     def take(self, claim: Claim) -> Run:
         run = Run(claim)
         self.held.add(run)
@@ -76,10 +83,13 @@ class Hands:
 
     def finish(self, run: Run, verdict: Verdict, *, now: datetime) -> bool:
         """Put the verdict out for settling. False: somebody else has decided before."""
+        self.ending.add(run)
         if not self.drop(run):
+            self.ending.discard(run)
             return False
         self.pace.saw(now - run.started if run.started else ZERO)
         self.outbox.append((run.claim, verdict))
+        self.ending.discard(run)
         self.changed()
         return True
 

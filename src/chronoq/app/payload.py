@@ -23,8 +23,9 @@ def converter() -> "Converter":
 
     Made at first use: who passes plain JSON never pays for it.
     """
-    from datetime import timedelta
+    from datetime import time, timedelta
     from decimal import Decimal
+    from uuid import UUID
 
     from cattrs.preconf.orjson import make_converter
 
@@ -33,6 +34,8 @@ def converter() -> "Converter":
         made.register_structure_hook(plain, strictly(plain))
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda value, _: Decimal(value))
+    made.register_structure_hook(UUID, lambda value, _: UUID(value))
+    made.register_structure_hook(time, lambda value, _: time.fromisoformat(value))
     made.register_unstructure_hook(timedelta, timedelta.total_seconds)
     made.register_structure_hook(timedelta, lambda value, _: timedelta(seconds=value))
     return made
@@ -58,7 +61,12 @@ def shown(value: Any) -> str:
 
 def encoded(value: Any) -> bytes:
     """`value` as JSON. Errors: `TypeError` or `ValueError` that names the reason, for what JSON cannot hold."""
-    data = orjson.dumps(value, default=_unstructured)
+    try:
+        data = orjson.dumps(value, default=_unstructured)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, TypeError):  # our own reason, which orjson hides
+            raise error.__cause__ from None
+        raise
     if b"null" in data:
         _refuse_nan(value)
     return data
@@ -149,7 +157,7 @@ def result_bytes(value: Any, *, task: str, limit: int) -> bytes:
 
 def reader(annotation: Any) -> Callable[[Any], Any] | None:
     """How to make an argument of that annotation from JSON; None when the JSON value will do as it is."""
-    if annotation in (Any, object, None) or isinstance(annotation, str) or not _is_concrete(annotation):
+    if annotation in (Any, object, None, type(None)) or isinstance(annotation, str) or not _is_concrete(annotation):
         return None
     if annotation in (str, int, float, bool):
         return strictly(annotation)

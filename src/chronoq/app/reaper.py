@@ -22,15 +22,16 @@ class Reaper:
     queue: QueuePort
     queues: Sequence[str]
     max_crashes: int
+    sweep: timedelta = SWEEP
 
     def step(self, now: datetime) -> datetime:
         """Sweep once; a full sweep goes on at once."""
         lapsed = self.queue.expired(self.queues, now=now, limit=AT_ONCE)
         verdicts = [(claim, after_lapse(claim, now=now, max_crashes=self.max_crashes)) for claim in lapsed]
         if not verdicts:
-            return now + SWEEP
+            return now + self.sweep
         for (claim, verdict), taken in zip(verdicts, self.queue.settle(verdicts, now=now), strict=True):
             if taken:
                 fate = "it runs again" if isinstance(verdict, Retry) else "in the dead letters"
                 log.warning("⚠ %s  %s  %s: %s", claim.job.task, claim.id.key, verdict.failure.message, fate)
-        return now if len(lapsed) >= AT_ONCE else now + SWEEP
+        return now if len(lapsed) >= AT_ONCE else now + self.sweep

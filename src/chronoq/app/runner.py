@@ -42,10 +42,19 @@ LONGEST_TRACEBACK = 8_000
 def failure_of(error: BaseException) -> Failure:
     """An exception as text: type, message, the end of its traceback, and the names of its bases."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
-    text = "".join(lines)
     lineage = tuple(_dotted(kind) for kind in type(error).__mro__[1:-1])
-    message = str(error)[:LONGEST_MESSAGE]
-    return Failure(_dotted(type(error)), message, text[-LONGEST_TRACEBACK:], lineage)
+    try:
+        message = str(error)
+    except Exception:  # it is the handler's class: it may do anything
+        message = "its text cannot be made"
+    return Failure(
+        _dotted(type(error)), _storable(message[:LONGEST_MESSAGE]), _storable("".join(lines)[-LONGEST_TRACEBACK:]), lineage
+    )
+
+
+def _storable(text: str) -> str:
+    """The text without halves of characters, which no store takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _dotted(kind: type) -> str:

@@ -91,7 +91,7 @@ class Signature:
         """The call that `encode` stored, annotated arguments structured. Errors: `BadArgument` (E11)."""
         try:
             args, kwargs = decoded(payload)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadArgument(f"The stored arguments of {self.label}() cannot be read: {error}.") from None
         for place, name, annotation, read in self.readers:
             try:

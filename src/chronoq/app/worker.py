@@ -15,7 +15,7 @@ from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
 from chronoq.app.loop import Actor, Ear, Loop, Trouble
 from chronoq.app.presence import Presence
-from chronoq.app.reaper import Reaper
+from chronoq.app.reaper import SWEEP, Reaper
 from chronoq.app.runner import Runner
 from chronoq.app.tasks import Registry
 from chronoq.config import Settings
@@ -73,7 +73,7 @@ class Worker:
         actors: dict[str, Actor] = {
             "fetcher": self.fetcher,
             "heart": heart,
-            "reaper": Reaper(backend.queue, self.queues, settings.max_crashes),
+            "reaper": Reaper(backend.queue, self.queues, settings.max_crashes, min(SWEEP, settings.lease)),
             "presence": self.presence,
             "ear": self.ear,
         }
@@ -110,7 +110,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether the last look found nothing to do, and nothing is in hand."""
-        return self.fetcher.idle and not self.hands.held and not self.hands.outbox
+        return self.fetcher.idle and self.hands.empty
 
     def _abandon(self) -> None:
         """The grace period is over: what still runs is asked to stop, and goes back to its queue."""

@@ -30,7 +30,7 @@ def _delays(values: Sequence[Duration]) -> tuple[timedelta, ...]:
 
 
 def _names(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(values)
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 @frozen

@@ -10,7 +10,7 @@ from chronoq.domain.errors import BadSetting
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, Job, Options, Origin, Pause
 from chronoq.domain.rhythm import Rhythm
-from chronoq.domain.time import ZERO
+from chronoq.domain.time import ZERO, up_to_ms
 
 GRACE = timedelta(seconds=5)
 """A nominal time that is later than this was missed, and falls under the catch-up policy."""
@@ -172,6 +172,7 @@ def planned(stored: Stored | None, schedule: Schedule, *, now: datetime) -> tupl
 
     Unchanged: the due time is kept. Changed: it is computed anew from `now`; a pause stays.
     """
+    now = up_to_ms(now)
     if stored is None:
         return Put.CREATED, Cursor(1, schedule.next_after(now, since=now), now)
     if stored.schedule == schedule:

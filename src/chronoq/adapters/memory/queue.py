@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from chronoq.adapters.memory.room import Room
-from chronoq.adapters.memory.shelf import Entry, Shelf, fingerprint
+from chronoq.adapters.memory.shelf import TOKENS, Entry, Shelf, fingerprint
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
@@ -63,19 +63,8 @@ class MemoryQueue:
 
     def release(self, claims: Sequence[Claim], *, now: datetime) -> list[bool]:
         with self.room as shelves:
-            held = [shelves[claim.id.queue].holds(claim) for claim in claims]
-            for claim, ours in reversed(list(zip(claims, held, strict=True))):
-                shelf, key = shelves[claim.id.queue], claim.id.key
-                if not ours or not shelf.holds(claim):
-                    continue
-                if key in shelf.stops:
-                    shelf.end(key, State.CANCELLED, now=now)
-                    continue
-                shelf.unplace(key)
-                entry = shelf.jobs[key]
-                entry.excused, entry.progress = entry.excused + 1, None
-                shelf.place(key, now, now=now, front=True)
-            return held
+            # the last one goes to the front first, so that the first one stands before it
+            return [_release(shelves[claim.id.queue], claim, now) for claim in reversed(claims)][::-1]
 
     def report(self, claim: Claim, progress: Progress) -> bool:
         with self.room as shelves:
@@ -122,7 +111,7 @@ class MemoryQueue:
         with self.room as shelves:
             shelf = shelves[queue]
             paused, shelf.pause = shelf.pause, None
-            shelf.work = max(shelf.work, 1)
+            shelf.work = min(len(shelf.waiting()), TOKENS)
             return paused is not None
 
     def endings(self, ids: Sequence[JobId], *, now: datetime) -> list[Ending | None]:
@@ -214,6 +203,20 @@ def _settle(shelf: Shelf, claim: Claim, verdict: Verdict, now: datetime) -> bool
             shelf.place(key, verdict.at, now=now)
         case _:
             shelf.end(key, leads_to(verdict), now=now, result=verdict.result if isinstance(verdict, Done) else b"")
+    return True
+
+
+def _release(shelf: Shelf, claim: Claim, now: datetime) -> bool:
+    key = claim.id.key
+    if not shelf.holds(claim):
+        return False
+    if key in shelf.stops:
+        shelf.end(key, State.CANCELLED, now=now)
+        return True
+    shelf.unplace(key)
+    entry = shelf.jobs[key]
+    entry.excused, entry.progress = entry.excused + 1, None
+    shelf.place(key, now, now=now, front=True)
     return True
 
 

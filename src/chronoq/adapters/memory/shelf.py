@@ -117,7 +117,9 @@ class Shelf:
     def wake(self, id: str) -> datetime | None:
         """When to look at a schedule: its cursor's time, or the moment that freed it from being held."""
         plan = self.plans.get(id)
-        return plan and (plan.freed if plan.cursor.held else plan.cursor.wake)
+        if plan is None:
+            return None
+        return plan.freed if plan.cursor.held else plan.cursor.wake
 
     def next_due(self) -> datetime | None:
         """When to look at the next schedule; forgets what stands for nothing any more."""
@@ -203,7 +205,7 @@ class Shelf:
         """Move a job to the dead letters."""
         self.unplace(key)
         entry = self.jobs[key]
-        entry.failure, entry.progress = failure, None
+        entry.failure, entry.reason, entry.progress = failure, "", None
         self.dead[key] = now
         if entry.job.run_of:
             self.failures[entry.job.run_of.key] += 1

@@ -81,7 +81,7 @@ class MemoryStore:
 
 def _stored(shelf: Shelf, id: str) -> Stored | None:
     plan = shelf.plans.get(id)
-    return plan and Stored(plan.schedule.id, plan.cursor, plan.schedule)
+    return Stored(plan.schedule.id, plan.cursor, plan.schedule) if plan else None
 
 
 def _due(shelf: Shelf, id: str) -> Due:

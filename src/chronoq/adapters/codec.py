@@ -1,0 +1,307 @@
+"""How values are written down: JSON text, for every adapter that stores them.
+
+A job is three lines: its options (empty for the defaults), its envelope, its payload as it came.
+Jobs and endings carry moments as whole milliseconds; what is compared for equality later (options,
+schedules, cursors) is exact to the microsecond, and always written the same way.
+
+Reading is strict: what is not just as it was written raises `Malformed`, with the reason.
+"""
+
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from hashlib import blake2b
+from operator import eq
+from typing import Any, TypeVar, cast
+
+import orjson
+from attrs import AttrsInstance, frozen, has
+from cattrs import Converter
+from cattrs.gen import make_dict_unstructure_fn
+
+from chronoq.domain.identity import JobId, ScheduleId
+from chronoq.domain.job import DEFAULTS, ENDED, Ending, Job, Options, Origin, State
+from chronoq.domain.retry import Failure
+from chronoq.domain.rhythm import rhythm_from
+from chronoq.domain.schedule import CatchUp, Cursor, Policy, Schedule
+from chronoq.domain.time import EPOCH, MS, to_ms
+
+T = TypeVar("T")
+
+_MICROSECOND = timedelta(microseconds=1)
+_UNKNOWN_WORK = "0"
+
+
+class Malformed(ValueError):  # noqa: N818 - it says what a value is
+    """A stored value cannot be read. The message says why, in a form that people may see."""
+
+
+@frozen
+class Damaged(Cursor):
+    """Stands for a cursor that cannot be read; `text` is what is stored, so that it can be replaced."""
+
+    text: bytes = b""
+
+
+@frozen
+class Note:
+    """Why a job waits or died: its last failure, or the reason of a snooze."""
+
+    failure: Failure | None = None
+    reason: str = ""
+
+
+@frozen
+class Remembered:
+    """What is left of an ended job until `until` (ms): its ending, its task and the print of its work."""
+
+    ending: Ending
+    task: str
+    until: int
+    work: str
+
+
+def up_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded up: nothing that is stored comes earlier than was asked."""
+    return -((EPOCH - moment) // MS)
+
+
+def encode_job(job: Job) -> bytes:
+    envelope: list[object] = [job.task, to_ms(job.enqueued_at), up_ms(job.due)]
+    if job.origin is not None:
+        envelope.append(_origin_form(job.id, job.origin))
+    options = b"" if job.options is DEFAULTS else _known(job.options)[1]
+    return b"%b\n%b\n%b" % (options, orjson.dumps(envelope), job.payload)
+
+
+def decode_job(id: JobId, record: bytes) -> Job:
+    try:
+        options, envelope, payload = record.split(b"\n", 2)
+        task, enqueued, due, *origin = orjson.loads(envelope)
+        if type(task) is not str or type(enqueued) is not int or type(due) is not int or len(origin) > 1:
+            raise ValueError("its envelope is not [task, enqueued, due, origin]")
+        return Job(
+            id,
+            task,
+            payload,
+            EPOCH + timedelta(0, 0, 0, due),
+            EPOCH + timedelta(0, 0, 0, enqueued),
+            _options(options) if options else DEFAULTS,
+            _origin(id, origin[0]) if origin else None,
+        )
+    except Exception as error:  # whatever it is, the record is to blame
+        raise Malformed(f"the job's record cannot be read: {_reason(error)}") from None
+
+
+def read_job(id: JobId, record: bytes | None, *, now: datetime) -> Job:
+    """The job of a record; one with a `defect` when the record is missing or cannot be read (Q12)."""
+    if record is None:
+        return Job(id, "?", b"null", now, now, defect="the job's record is missing")
+    try:
+        return decode_job(id, record)
+    except Malformed as error:
+        return Job(id, "?", b"null", now, now, defect=str(error))
+
+
+def fingerprint(job: Job) -> str:
+    """Equal for jobs that ask for the same work; of a job that cannot be read it is not known."""
+    if job.defect:
+        return _UNKNOWN_WORK
+    return blake2b(b"%b\0%b" % (job.task.encode(), job.payload), digest_size=16).hexdigest()
+
+
+def is_work(job: Job, work: str) -> bool:
+    """Whether `work` is the fingerprint of `job`, as far as it is known."""
+    return work in (_UNKNOWN_WORK, fingerprint(job))
+
+
+def schedule_of(job: Job) -> str:
+    """The key of the schedule of which a job is a run, "" if of none, as `Job.run_of` tells.
+
+    A record that cannot be read tells it by its key: those with an @ are only made by schedules.
+    """
+    if job.run_of is not None:
+        return job.run_of.key
+    head, at, tail = job.id.key.partition("@")
+    return head if at and "+" not in tail and job.origin is None else ""
+
+
+def _origin_form(id: JobId, origin: Origin) -> list[object]:
+    schedule = origin.schedule
+    name = schedule.key if schedule.queue == id.queue else str(schedule)
+    span = [None if moment is None else to_ms(moment) for moment in (origin.start, origin.end)]
+    return [name, to_ms(origin.nominal), *span]
+
+
+def _origin(id: JobId, form: Any) -> Origin:
+    name, *moments = form
+    if type(name) is not str or [type(ms) for ms in moments[:1]] != [int] or len(moments) != 3:
+        raise ValueError("its origin is not [schedule, nominal, start, end]")
+    schedule = ScheduleId.parse(name) if ":" in name else ScheduleId(id.queue, name)
+    nominal, start, end = (None if ms is None else EPOCH + ms * MS for ms in moments)
+    return Origin(schedule, cast("datetime", nominal), start, end)
+
+
+def keep_ms(options: Options) -> int:
+    """How long the ending of a job with these options is kept, in milliseconds, rounded up."""
+    return _known(options)[2]
+
+
+_memo: dict[int, tuple[Options, bytes, int]] = {}
+
+
+def _known(options: Options) -> tuple[Options, bytes, int]:
+    """Options with their text and `keep`. They are few and shared, but slow to hash: hence by identity."""
+    known = _memo.get(id(options))
+    if known is None or known[0] is not options:
+        if len(_memo) >= 1000:
+            _memo.clear()
+        text = b"" if options == DEFAULTS else encode(options)
+        known = _memo[id(options)] = (options, text, -(-options.keep // MS))
+    return known
+
+
+@lru_cache(maxsize=1000)
+def _options(text: bytes) -> Options:
+    return decode(Options, text)
+
+
+def encode_ending(job: Job, state: State, *, at: datetime, result: bytes = b"") -> bytes:
+    """`until fingerprint [state, at, task]`, and the result on the next line.
+
+    The first two are plain text, so that a script which knows no JSON can compare `until` with now.
+    """
+    until = up_ms(at) + keep_ms(job.options)
+    head = orjson.dumps([state, to_ms(at), "" if job.defect else job.task])
+    return b"%d %b %b\n%b" % (until, fingerprint(job).encode(), head, result)
+
+
+def decode_ending(id: JobId, text: bytes) -> Remembered:
+    try:
+        head, result = text.split(b"\n", 1)
+        until, work, form = head.split(b" ", 2)
+        state, at, task = orjson.loads(form)
+        if state not in ENDED or type(at) is not int or type(task) is not str:
+            raise ValueError("its head is not [state, at, task]")
+        return Remembered(Ending(id, State(state), EPOCH + at * MS, result), task, int(until), work.decode())
+    except Exception as error:
+        raise Malformed(f"the ending of {id} cannot be read: {_reason(error)}") from None
+
+
+def encode_schedule(schedule: Schedule) -> bytes:
+    form = {
+        "task": schedule.task,
+        "rhythm": schedule.rhythm.spec(),
+        "policy": _converter().unstructure(schedule.policy),
+        "options": _converter().unstructure(schedule.options),
+    }
+    return b"%b\n%b" % (orjson.dumps(form, option=orjson.OPT_SORT_KEYS), schedule.payload)
+
+
+def decode_schedule(id: ScheduleId, record: bytes) -> Schedule:
+    try:
+        head, payload = record.split(b"\n", 1)
+        form = orjson.loads(head)
+        if form.keys() != {"task", "rhythm", "policy", "options"} or type(form["task"]) is not str:
+            raise ValueError("its parts are not task, rhythm, policy, options")
+        policy = _converter().structure(form["policy"], Policy)
+        options = _converter().structure(form["options"], Options)
+        return Schedule(id, rhythm_from(form["rhythm"]), form["task"], payload, policy, options)
+    except Exception as error:
+        raise Malformed(f"the schedule's record cannot be read: {_reason(error)}") from None
+
+
+def encode_cursor(cursor: Cursor) -> bytes:
+    """Equal cursors have equal texts: the compare-and-set compares texts."""
+    return orjson.dumps(_converter().unstructure(cursor, unstructure_as=Cursor), option=orjson.OPT_SORT_KEYS)
+
+
+def expected_text(cursor: Cursor | None) -> bytes:
+    """What must be stored for `cursor` to be the expected one; b"": nothing."""
+    if cursor is None:
+        return b""
+    return cursor.text if isinstance(cursor, Damaged) else encode_cursor(cursor)
+
+
+def read_cursor(text: bytes | None) -> tuple[Cursor, str]:
+    """The cursor, and "" or the reason for which it cannot be read."""
+    try:
+        if text is None:
+            raise Malformed("the schedule's cursor is missing")
+        return decode(Cursor, text), ""
+    except Malformed as error:
+        return Damaged(0, None, EPOCH, text=text or b""), str(error)
+
+
+def encode(value: AttrsInstance) -> bytes:
+    """A value as a JSON object of what differs from the defaults, with sorted keys."""
+    return orjson.dumps(_converter().unstructure(value), option=orjson.OPT_SORT_KEYS)
+
+
+def decode(kind: type[T], text: bytes) -> T:
+    """The value of that kind which `encode` wrote. Errors: `Malformed`."""
+    try:
+        return _converter().structure(orjson.loads(text), kind)
+    except Exception as error:
+        raise Malformed(f"this is no {kind.__name__}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def _exactly(kind: type) -> Any:
+    """A hook that takes a value, or an enum's, only as it is: else cattrs would make 5 out of "5"."""
+
+    def hook(value: Any, target: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"{value!r} is not of type {kind.__name__}")
+        return target(value)
+
+    return hook
+
+
+def _moment(value: Any, _: Any) -> datetime:
+    return EPOCH + _length(value, _)
+
+
+def _length(value: Any, _: Any) -> timedelta:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is not a whole number of microseconds")
+    return value * _MICROSECOND
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"{value!r} is not a number")
+    return cast("float", value)
+
+
+def _tuple_of(kind: type, converter: Converter) -> Any:
+    def hook(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:  # a text is iterable too
+            raise ValueError(f"{value!r} is not a list")
+        return tuple(converter.structure(item, kind) for item in value)
+
+    return hook
+
+
+@lru_cache(maxsize=1)
+def _converter() -> Converter:
+    made = Converter(forbid_extra_keys=True, detailed_validation=False)
+    made.register_unstructure_hook(datetime, lambda moment: (moment - EPOCH) // _MICROSECOND)
+    made.register_unstructure_hook(timedelta, lambda length: length // _MICROSECOND)
+    made.register_unstructure_hook(bytes, lambda text: text.decode())
+    for kind in (int, str, bool):
+        made.register_structure_hook(kind, _exactly(kind))
+    made.register_structure_hook(float, _number)
+    made.register_structure_hook(bytes, lambda value, _: _exactly(str)(value, str).encode())
+    made.register_structure_hook(datetime, _moment)
+    made.register_structure_hook(timedelta, _length)
+    made.register_structure_hook_func(partial(eq, tuple[str, ...]), _tuple_of(str, made))
+    made.register_structure_hook_func(partial(eq, tuple[timedelta, ...]), _tuple_of(timedelta, made))
+    made.register_structure_hook_func(partial(eq, CatchUp), lambda value, _: value)  # Policy checks it
+    made.register_unstructure_hook_func(partial(eq, CatchUp), lambda value: value)
+    made.register_unstructure_hook_factory(
+        has, lambda kind: make_dict_unstructure_fn(kind, made, _cattrs_omit_if_default=True)
+    )
+    return made

@@ -1,0 +1,68 @@
+"""Everything on one Redis or Valkey server: for many processes on many machines."""
+
+from typing import Any
+
+from chronoq.adapters.redis import trouble
+from chronoq.adapters.redis.address import Address
+from chronoq.adapters.redis.calls import Command, load_scripts
+from chronoq.adapters.redis.clock import RedisClock
+from chronoq.adapters.redis.keys import Keys
+from chronoq.adapters.redis.life import RedisLife
+from chronoq.adapters.redis.lock import RedisLock
+from chronoq.adapters.redis.names import QueueNames
+from chronoq.adapters.redis.queue import RedisQueue
+from chronoq.adapters.redis.server import Server
+from chronoq.adapters.redis.store import RedisStore
+from chronoq.adapters.redis.waits import LONGEST_BLOCK
+from chronoq.adapters.redis.wire import Wire
+from chronoq.domain.ports import Backend
+
+__all__ = ["RedisClock", "open_backend"]
+
+
+def open_backend(url: str, *, namespace: str = "chronoq") -> Backend:
+    """The server at a redis://, rediss:// or unix:// URL, whose query takes redis-py's options.
+
+    Errors: `Unreachable` (E01), `LoginRefused` (E02), `TooOld` (E03), `BadSetting`, `NotReady`.
+    """
+    address = Address(url)
+    wire, patient = Wire(address), Wire(address, longer=LONGEST_BLOCK.total_seconds())
+    try:
+        clock = RedisClock(wire)
+        _check(wire)
+        clock.ask()
+    except BaseException:
+        wire.close()
+        raise
+    wire.on_loss = clock.doubt
+    keys = Keys(namespace)
+    scripts = load_scripts()
+    server = Server(wire, patient, scripts, keys, QueueNames(keys, scripts))
+
+    def close() -> None:
+        wire.close()
+        patient.close()
+
+    return Backend(
+        queue=RedisQueue(server),
+        store=RedisStore(server),
+        lock=RedisLock(wire, scripts, keys),
+        life=RedisLife(wire, scripts, keys, server.names),
+        clock=clock,
+        close=close,
+    )
+
+
+def _check(wire: Wire) -> None:
+    version = wire.run(Command(("INFO", "server"), _version))
+    if version and tuple(map(int, version.split(".")[:2])) < trouble.FLOOR:
+        raise trouble.too_old(version)
+
+
+def _version(reply: Any) -> str:
+    """What the server says that it is; Valkey and other kin tell here which Redis they stand for."""
+    for line in reply.decode(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name == "redis_version":
+            return str(value)
+    return ""

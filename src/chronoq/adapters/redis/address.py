@@ -1,0 +1,82 @@
+"""Where a server is: what redis-py needs to connect, made from a URL."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool, parse_url
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from chronoq.adapters.redis.calls import Word
+from chronoq.domain.errors import BadSetting
+
+TIMEOUT = 5.0
+"""Seconds until a connection that says nothing counts as lost."""
+
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/]*@|([?&](?:ssl_)?password=)[^&#]*")
+_OURS = ("retry_on_timeout", "retry_on_error", "decode_responses", "encoding", "timeout", "protocol")
+_OF_THE_POOL = ("connection_class", "max_connections")
+
+
+class Line(Protocol):
+    """What is used of redis-py's connections, which have no types of their own."""
+
+    def pack_command(self, *words: Word) -> Any: ...
+    def pack_commands(self, commands: Sequence[Sequence[Word]]) -> Any: ...
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...
+    def send_command(self, *words: Word) -> None: ...
+    def can_read(self, timeout: float = 0) -> bool: ...
+    def read_response(self) -> Any: ...
+    def disconnect(self) -> None: ...
+
+
+@frozen(repr=False)
+class Address:
+    """A server's URL. As text it has no password, so that errors and logs can show it."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return _PASSWORD.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", self.url)
+
+    __repr__ = __str__
+
+    @property
+    def user(self) -> str:
+        return str(self._given().get("username", "default"))
+
+    def pool(self, *, longer: float = 0) -> ConnectionPool:
+        """Connections to the server, made as they are needed; `longer`: seconds that a command may block.
+
+        redis-py's own retries are off: it would repeat commands that are not idempotent. Timeouts
+        are always set, for some schemes have none by default. Errors: `BadSetting`.
+        """
+        settings: dict[str, Any] = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+        settings["max_connections"] = 1000
+        if not self.url.startswith("unix:"):
+            settings["socket_keepalive"] = True
+        settings |= self._given()
+        settings["socket_timeout"] += longer
+        settings |= {"retry": Retry(NoBackoff(), 0), "protocol": 2}
+        pool = ConnectionPool(**settings)
+        try:
+            made = {name: value for name, value in settings.items() if name not in _OF_THE_POOL}
+            pool.connection_class(**made)  # connects to nothing, but refuses what it does not know
+        except (TypeError, ValueError, RedisError) as error:
+            raise BadSetting(f"{self} has an option that does not fit: {error}") from None
+        return pool
+
+    def _given(self) -> dict[str, Any]:
+        parts = urlsplit(self.url)
+        try:
+            given: dict[str, Any] = parse_url(self.url)  # type: ignore[no-untyped-call]
+            _ = parts.port  # refuses what is no port
+        except ValueError as error:
+            raise BadSetting(f"{self} is no address of a Redis server: {error}") from None
+        if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+            raise BadSetting(f"{self} names no database: after the host comes its number, as in /0")
+        return {name: value for name, value in given.items() if name not in _OURS}

@@ -1,0 +1,87 @@
+"""An operation is data: which script or command, with which keys and arguments, and how to read the reply."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+T = TypeVar("T")
+Word: TypeAlias = str | bytes | int
+
+AT_ONCE = 200
+"""How many ids go into one script call: a script holds up the whole server while it runs."""
+
+
+@frozen
+class Script:
+    """A Lua script. Its head is its contract."""
+
+    body: str
+    sha: str = field(init=False)
+
+    @sha.default
+    def _sha(self) -> str:
+        return sha1(self.body.encode(), usedforsecurity=False).hexdigest()
+
+
+@frozen
+class Scripts:
+    """All scripts, by the name of their file: `scripts["claim"]`."""
+
+    known: dict[str, Script]
+
+    def __getitem__(self, name: str) -> Script:
+        return self.known[name]
+
+
+def load_scripts() -> Scripts:
+    """Read the scripts that are shipped with the package."""
+    folder = files(__package__).joinpath("lua")
+    return Scripts(
+        {
+            file.name.removesuffix(".lua"): Script(file.read_text(encoding="utf-8"))
+            for file in folder.iterdir()
+            if file.name.endswith(".lua")
+        }
+    )
+
+
+@frozen
+class Call(Generic[T]):
+    """One script call. `again`: twice is as good as once, so a lost reply may be asked for once more."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[Word]
+    parse: Callable[[Any], T]
+    again: bool = True
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    @property
+    def words_in_full(self) -> tuple[Word, ...]:
+        return ("EVAL", self.script.body, len(self.keys), *self.keys, *self.args)
+
+
+@frozen
+class Command(Generic[T]):
+    """One plain command, where one is enough."""
+
+    words: Sequence[Word]
+    parse: Callable[[Any], T]
+    again: bool = True
+
+
+Operation: TypeAlias = Call[T] | Command[T]
+
+
+def as_is(reply: Any) -> Any:
+    return reply
+
+
+def texts(reply: Any) -> list[str]:
+    return [item.decode() for item in reply]

@@ -1,0 +1,75 @@
+-- Promote what is due, then lease ready jobs to a worker: by priority, then first in, first out.
+-- KEYS: delayed, wake:work, ready:0 .. ready:3, skips, jobs, leases, claims, paused
+-- ARGV: now, how many at most, the lease's end, worker, how many to promote at most
+-- Returns: when the next delayed job is due ('': none), then for each claim
+--       key, record (false: missing), token, excused, crashes
+local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local paused = redis.call('GET', KEYS[11])
+if paused then
+  local ends = tonumber(string.match(paused, '^%d+') or 0)
+  paused = ends == 0 or ends > now
+end
+
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[5])
+if #due > 0 then
+  local ready = {}
+  for _, member in ipairs(due) do
+    local priority = string.match(member, '^[0-3]') or '2'
+    ready[priority] = ready[priority] or {}
+    table.insert(ready[priority], string.sub(member, 2))
+  end
+  redis.call('ZREM', KEYS[1], unpack(due)) -- first: what shrinks is allowed on a full server
+  for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[3 + priority], unpack(lane)) end
+end
+
+-- a cancelled job leaves its key in the list, and a mark in skips: drop both
+local keys, budget, marks = {}, limit + 1000, redis.call('SCARD', KEYS[7])
+for lane = 3, 6 do
+  while not paused and #keys < limit and budget > 0 do
+    local popped = redis.call('LPOP', KEYS[lane], math.min(limit - #keys, budget))
+    if not popped or #popped == 0 then break end
+    budget = budget - #popped
+    local skipped = marks > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
+    for i, key in ipairs(popped) do
+      if skipped[i] == 1 then
+        redis.call('SREM', KEYS[7], key)
+      else
+        keys[#keys + 1] = key
+      end
+    end
+  end
+end
+
+local reply = {''}
+if #keys > 0 then
+  local records = redis.call('HMGET', KEYS[8], unpack(keys))
+  local claims = redis.call('HMGET', KEYS[10], unpack(keys))
+  local leases, written = {}, {}
+  for i, key in ipairs(keys) do
+    local token, excused, crashes = string.match(claims[i] or '', '^(%d+):(%d+):(%d+):')
+    if not token then token, excused, crashes = '0', '0', '0' end
+    token = string.format('%d', token + 1)
+    leases[2 * i - 1], leases[2 * i] = ARGV[3], key
+    written[2 * i - 1], written[2 * i] = key, table.concat({token, excused, crashes, ARGV[4]}, ':')
+    local at = #reply
+    reply[at + 1], reply[at + 2], reply[at + 3] = key, records[i], token
+    reply[at + 4], reply[at + 5] = excused, crashes
+  end
+  redis.call('ZADD', KEYS[9], unpack(leases))
+  redis.call('HSET', KEYS[10], unpack(written))
+end
+
+-- what is left is somebody's to hear of; who finds nothing clears the list, as does a pause: else its
+-- tokens would wake everyone for nothing
+local left = -redis.call('SCARD', KEYS[7])
+for lane = 3, 6 do left = left + redis.call('LLEN', KEYS[lane]) end
+if left <= 0 or paused then
+  redis.call('DEL', KEYS[2])
+else
+  local tokens = {}
+  local wanted = #due > 0 and math.min(left, 64) or 1
+  for i = 1, wanted - redis.call('LLEN', KEYS[2]) do tokens[i] = '1' end
+  if #tokens > 0 then redis.call('RPUSH', KEYS[2], unpack(tokens)) end
+end
+reply[1] = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or ''
+return reply

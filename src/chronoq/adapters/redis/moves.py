@@ -1,0 +1,306 @@
+"""The transitions of jobs on Redis: each is one script in the slot of its queue."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from chronoq.adapters.codec import (
+    encode,
+    encode_ending,
+    encode_job,
+    fingerprint,
+    is_work,
+    keep_ms,
+    read_job,
+    up_ms,
+)
+from chronoq.adapters.redis.calls import AT_ONCE, Call, Command, Operation, Word
+from chronoq.adapters.redis.server import Server
+from chronoq.adapters.redis.trouble import Lost
+from chronoq.adapters.redis.words import (
+    KEPT,
+    Released,
+    Runs,
+    claims_of,
+    history,
+    not_before,
+    verdict_words,
+)
+from chronoq.domain.errors import Unknown
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Claim, Job, Pause, Progress, State
+from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.time import MS, from_ms, to_ms
+from chronoq.domain.verdict import Verdict
+
+_MOST = 1000
+"""What one script call moves or reads at the most, where the caller asks for more."""
+
+_PROMOTED_PER_CLAIM = 500
+_HEAVY = 5000
+"""So many bytes of payload count as one more job: no script call brings more than a megabyte or so."""
+
+_HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
+_CANCELS = (Cancel.GONE, Cancel.CANCELLED, Cancel.ASKED)
+
+
+class Moves:
+    """That half of the queue port which changes something."""
+
+    server: Server
+
+    def submit(
+        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+    ) -> list[Submitted]:
+        names = self.server.names
+        bounds = room or {}
+        try:
+            answers = self.server.spread(
+                jobs,
+                queue=lambda job: job.id.queue,
+                call=lambda queue, part: self._submit(queue, part, now, bounds.get(queue, -1)),
+                weight=lambda job: 1 + len(job.payload) // _HEAVY,
+                before=names.before,
+            )
+        except Lost as error:
+            raise Unknown(
+                f"{error} Submit the {len(jobs)} job(s) again under the same ids: each is one job.",
+                ids=[str(job.id) for job in jobs],
+            ) from error
+        for job in jobs:
+            names.stored(job.id.queue)
+        return answers
+
+    def _submit(self, queue: str, jobs: list[Job], now: datetime, room: int) -> Call[list[Submitted]]:
+        keys = self.server.keys.of(queue)
+        runs = Runs(keys, 11 + len(jobs))
+        args: list[Word] = [to_ms(now), room, len(jobs)]
+        for job in jobs:
+            run = runs.place(job)[0] if job.origin else 0
+            args += (job.id.key, int(job.options.priority), not_before(job.due, now), run, encode_job(job))
+        fixed = (
+            keys.jobs,
+            keys.skips,
+            keys.stats,
+            keys.delayed,
+            keys.dues,
+            keys.work,
+            keys.time,
+            *keys.ready,
+        )
+        endings = [keys.ending(job.id.key) for job in jobs]
+
+        def parse(reply: Any) -> list[Submitted]:
+            return [_submitted(job, answer, now) for job, answer in zip(jobs, reply, strict=True)]
+
+        return Call(self.server.scripts["submit"], (*fixed, *endings, *runs.names), args, parse)
+
+    def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
+        args = (to_ms(now), min(limit, _MOST))
+        calls = []
+        for queue in queues:
+            keys = self.server.keys.of(queue)
+            places = (keys.delayed, keys.work, *keys.ready)
+            calls.append(
+                Call(
+                    self.server.scripts["promote"],
+                    places,
+                    args,
+                    lambda reply: Promoted(reply[0], _moment(reply[1])),
+                )
+            )
+        return self.server.wire.run_all(calls)
+
+    def claim(
+        self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime
+    ) -> Claimed:
+        until = to_ms(now + lease)
+        parts = [(queue, size) for queue, limit in wants for size in _sizes(limit)]
+        calls = []
+        for queue, size in parts:
+            keys = self.server.keys.of(queue)
+            places = (
+                *(keys.delayed, keys.work, *keys.ready, keys.skips),
+                *(keys.jobs, keys.leases, keys.claims, keys.paused),
+            )
+            args = (to_ms(now), size, until, worker, _PROMOTED_PER_CLAIM)
+            # run twice, it would lease twice as much: a lost reply is left to the leases' end
+            calls.append(Call(self.server.scripts["claim"], places, args, list, again=False))
+        claims: list[Claim] = []
+        nexts: list[datetime] = []
+        for (queue, _), reply in zip(parts, self.server.wire.run_all(calls), strict=True):
+            claims += claims_of(queue, reply[1:], worker=worker, until=until, now=now)
+            if (due := _moment(reply[0])) is not None:
+                nexts.append(due)
+        return Claimed(tuple(claims), min(nexts, default=None))
+
+    def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
+        until = to_ms(now + lease)
+
+        def call(queue: str, part: list[Claim]) -> Call[list[Hold]]:
+            keys = self.server.keys.of(queue)
+            args = [until, *(word for claim in part for word in (claim.id.key, claim.token))]
+            places = (keys.leases, keys.claims, keys.stops)
+            return Call(
+                self.server.scripts["extend"], places, args, lambda reply: [_HOLDS[one] for one in reply]
+            )
+
+        return self.server.spread(claims, queue=_queue_of, call=call)
+
+    def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
+        return self._end(verdicts, now)
+
+    def release(self, claims: Sequence[Claim], *, now: datetime) -> list[bool]:
+        # the last one goes to the front first, also where the script is called several times
+        return self._end([(claim, Released()) for claim in reversed(claims)], now)[::-1]
+
+    def _end(self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime) -> list[bool]:
+        def call(queue: str, part: list[tuple[Claim, Verdict | Released]]) -> Call[list[bool]]:
+            keys = self.server.keys.of(queue)
+            fixed = (
+                *(
+                    keys.leases,
+                    keys.claims,
+                    keys.jobs,
+                    keys.notes,
+                    keys.progress,
+                    keys.stops,
+                    keys.dead,
+                    keys.stats,
+                ),
+                *(keys.recent, keys.delayed, keys.dues, keys.failures, keys.work, keys.time, *keys.ready),
+            )
+            runs = Runs(keys, len(fixed) + len(part))
+            args: list[Word] = [to_ms(now), self.server.keys.ended(queue), RECENT, len(part)]
+            for claim, verdict in part:
+                args += verdict_words(claim, verdict, now=now, runs=runs)
+            endings = [keys.ending(claim.id.key) for claim, _ in part]
+            return Call(self.server.scripts["settle"], (*fixed, *endings, *runs.names), args, _yes_or_no)
+
+        return self.server.spread(
+            verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight
+        )
+
+    def report(self, claim: Claim, progress: Progress) -> bool:
+        keys = self.server.keys.of(claim.id.queue)
+        args = (claim.id.key, claim.token, encode(progress))
+        places = (keys.leases, keys.claims, keys.progress)
+        return self.server.wire.run(Call(self.server.scripts["report"], places, args, bool))
+
+    def expired(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Claim]:
+        def call(queue: str) -> Call[list[Claim]]:
+            keys = self.server.keys.of(queue)
+
+            def parse(reply: Any) -> list[Claim]:
+                found, texts, records = reply
+                claims = []
+                for key, until, text, record in zip(found[::2], found[1::2], texts, records, strict=True):
+                    job = read_job(JobId(queue, key.decode()), record, now=now)
+                    claims.append(history(text).claim(job, until=int(until)))
+                return claims
+
+            args = (to_ms(now), min(limit, _MOST))
+            return Call(self.server.scripts["expired"], (keys.leases, keys.claims, keys.jobs), args, parse)
+
+        return [
+            claim
+            for claims in self.server.wire.run_all([call(queue) for queue in queues])
+            for claim in claims
+        ]
+
+    def cancel(self, ids: Sequence[JobId], *, now: datetime) -> list[Cancel]:
+        def call(queue: str, part: list[Job]) -> Call[list[Cancel]]:
+            keys = self.server.keys.of(queue)
+            fixed = (
+                *(keys.jobs, keys.leases, keys.dead, keys.delayed, keys.skips, keys.stops, keys.claims),
+                *(keys.notes, keys.progress, keys.stats, keys.recent, keys.dues, keys.time),
+            )
+            runs = Runs(keys, len(fixed) + len(part))
+            args: list[Word] = [to_ms(now), self.server.keys.ended(queue), RECENT, len(part)]
+            for job in part:
+                ending = encode_ending(job, State.CANCELLED, at=now)
+                args += (job.id.key, ending, keep_ms(job.options) + KEPT // MS, *runs.place(job))
+            endings = [keys.ending(job.id.key) for job in part]
+            script = self.server.scripts["cancel"]
+            return Call(
+                script, (*fixed, *endings, *runs.names), args, lambda reply: [_CANCELS[one] for one in reply]
+            )
+
+        return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
+
+    def revive(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        def call(queue: str, part: list[Job]) -> Call[list[bool]]:
+            keys = self.server.keys.of(queue)
+            fixed = (keys.dead, keys.claims, keys.work, *keys.ready)
+            runs = Runs(keys, len(fixed))
+            args = [
+                word for job in part for word in (job.id.key, int(job.options.priority), runs.place(job)[0])
+            ]
+            return Call(self.server.scripts["revive"], (*fixed, *runs.names), args, _yes_or_no)
+
+        return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
+
+    def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        def call(queue: str, part: list[JobId]) -> Call[list[bool]]:
+            keys = self.server.keys.of(queue)
+            places = (keys.dead, keys.jobs, keys.claims, keys.notes, keys.progress, keys.stats)
+            return Call(self.server.scripts["purge"], places, [id.key for id in part], _yes_or_no)
+
+        return self.server.spread(ids, queue=lambda id: id.queue, call=call)
+
+    def pause(self, queue: str, pause: Pause) -> None:
+        until = 0 if pause.until is None else up_ms(pause.until)
+        self.server.wire.run(
+            Command(("SET", self.server.keys.of(queue).paused, f"{until} {pause.note}"), bool)
+        )
+
+    def resume(self, queue: str) -> bool:
+        keys = self.server.keys.of(queue)
+        places = (keys.paused, keys.work, keys.skips, *keys.ready)
+        return self.server.wire.run(Call(self.server.scripts["resume"], places, (), bool))
+
+    def _read(self, ids: Sequence[JobId], now: datetime) -> list[Job]:
+        """The jobs as they are stored, whose priority and schedule a script has to be told."""
+
+        def call(queue: str, part: list[JobId]) -> Operation[list[Job]]:
+            words = ("HMGET", self.server.keys.of(queue).jobs, *(id.key for id in part))
+            return Command(
+                words,
+                lambda reply: [read_job(id, record, now=now) for id, record in zip(part, reply, strict=True)],
+            )
+
+        return self.server.spread(ids, queue=lambda id: id.queue, call=call)
+
+
+def _submitted(job: Job, answer: Any, now: datetime) -> Submitted:
+    if answer == 1:
+        return Submitted.ACCEPTED
+    if answer == 2:
+        return Submitted.FULL
+    if answer == 3:
+        return Submitted.DUPLICATE
+    kind, text = answer
+    work = text.decode() if kind == b"ended" else fingerprint(read_job(job.id, text, now=now))
+    return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
+
+
+def _moment(score: bytes) -> datetime | None:
+    return from_ms(int(float(score))) if score else None
+
+
+def _yes_or_no(reply: Any) -> list[bool]:
+    return [one == 1 for one in reply]
+
+
+def _sizes(limit: int) -> list[int]:
+    """`limit` in steps of `AT_ONCE`; one of 0 still promotes, and tells what comes next."""
+    full, rest = divmod(limit, AT_ONCE)
+    return [AT_ONCE] * full + [rest] * (rest > 0 or not full)
+
+
+def _queue_of(claim: Claim) -> str:
+    return claim.id.queue
+
+
+def _result_weight(one: tuple[Claim, Verdict | Released]) -> int:
+    return 1 + len(getattr(one[1], "result", b"")) // _HEAVY

@@ -1,0 +1,194 @@
+"""StorePort on Redis: a schedule lives in the slot of the queue that it feeds."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+
+from chronoq.adapters.codec import (
+    Malformed,
+    decode,
+    decode_schedule,
+    encode,
+    encode_cursor,
+    encode_job,
+    encode_schedule,
+    expected_text,
+    read_cursor,
+    up_ms,
+)
+from chronoq.adapters.redis.calls import Call, Command, Operation, Word, texts
+from chronoq.adapters.redis.server import Server
+from chronoq.adapters.redis.words import not_before
+from chronoq.domain.identity import JobId, ScheduleId
+from chronoq.domain.ports import LEDGER, Fired
+from chronoq.domain.schedule import Cursor, Due, Firing, Happened, Outcome, Schedule, Stored
+from chronoq.domain.time import EPOCH, from_ms, to_ms
+
+_MOST_DUE = 1000
+_FIRED = {1: Fired.YES, 2: Fired.MOVED, 3: Fired.STALE}
+
+
+@frozen
+class RedisStore:
+    """Cursors are compared as texts, which is why they are always written the same way."""
+
+    server: Server
+
+    def put(self, schedule: Schedule, *, cursor: Cursor, expected: Cursor | None, now: datetime) -> bool:
+        queue, key = schedule.id.queue, schedule.id.key
+        keys = self.server.keys.of(queue)
+        places = (keys.schedules, keys.cursors, keys.dues, keys.delayed, keys.time, keys.runs(key))
+        args = (
+            *(to_ms(now), key, encode_schedule(schedule)),
+            *(encode_cursor(cursor), expected_text(expected), _wake(cursor)),
+        )
+        names = self.server.names
+        calls: list[Operation[Any]] = [
+            *names.before(queue),
+            Call(self.server.scripts["put"], places, args, bool),
+        ]
+        stored = bool(self.server.wire.run_all(calls)[-1])
+        names.stored(queue)
+        return stored
+
+    def drop(self, ids: Sequence[ScheduleId]) -> list[bool]:
+        def call(queue: str, part: list[ScheduleId]) -> Call[list[bool]]:
+            keys = self.server.keys.of(queue)
+            places = (
+                keys.schedules,
+                keys.cursors,
+                keys.dues,
+                keys.failures,
+                *(keys.ledger(id.key) for id in part),
+            )
+            args = [id.key for id in part]
+            return Call(self.server.scripts["drop"], places, args, lambda reply: [one == 1 for one in reply])
+
+        return self.server.spread(ids, queue=_queue_of, call=call)
+
+    def due(
+        self, queues: Sequence[str], *, now: datetime, limit: int
+    ) -> tuple[list[Due], list[datetime | None]]:
+        def call(queue: str) -> Call[tuple[list[Due], datetime | None]]:
+            keys = self.server.keys.of(queue)
+
+            def parse(reply: Any) -> tuple[list[Due], datetime | None]:
+                ids, records, cursors, failures, following = reply
+                rows = zip(ids, records, cursors, failures, strict=True)
+                found = [
+                    Due(_stored(ScheduleId(queue, id.decode()), record, cursor), failures=int(failed or 0))
+                    for id, record, cursor, failed in rows
+                ]
+                return found, from_ms(int(float(following))) if following else None
+
+            places = (keys.dues, keys.schedules, keys.cursors, keys.failures)
+            return Call(self.server.scripts["due"], places, (to_ms(now), min(limit, _MOST_DUE)), parse)
+
+        replies = self.server.wire.run_all([call(queue) for queue in queues])
+        return self._with_runs([due for found, _ in replies for due in found]), [
+            following for _, following in replies
+        ]
+
+    def fire(self, firings: Sequence[Firing], *, fence: int | None, now: datetime) -> list[Fired]:
+        return self.server.spread(
+            firings,
+            queue=lambda firing: firing.id.queue,
+            call=lambda queue, part: self._fire(queue, part, fence, now),
+            weight=lambda firing: 2 + len(firing.jobs) + len(firing.outcomes),
+        )
+
+    def get(self, ids: Sequence[ScheduleId]) -> list[Stored | None]:
+        def call(queue: str, part: list[ScheduleId]) -> Call[list[Stored | None]]:
+            keys = self.server.keys.of(queue)
+
+            def parse(reply: Any) -> list[Stored | None]:
+                rows = zip(part, *reply, strict=True)
+                return [
+                    None if record is cursor is None else _stored(id, record, cursor)
+                    for id, record, cursor in rows
+                ]
+
+            args = [id.key for id in part]
+            return Call(self.server.scripts["stored"], (keys.schedules, keys.cursors), args, parse)
+
+        return self.server.spread(ids, queue=_queue_of, call=call)
+
+    def find(self, queue: str) -> list[Stored]:
+        keys = self.server.wire.run(Command(("HKEYS", self.server.keys.of(queue).schedules), texts))
+        found = self.get([ScheduleId(queue, key) for key in sorted(keys)])
+        return [stored for stored in found if stored is not None]
+
+    def live(self, id: ScheduleId) -> list[JobId]:
+        keys = self.server.wire.run(Command(("SMEMBERS", self.server.keys.of(id.queue).runs(id.key)), texts))
+        return [JobId(id.queue, key) for key in sorted(keys)]
+
+    def ledger(self, id: ScheduleId, *, limit: int = 100) -> list[Outcome]:
+        words = ("LRANGE", self.server.keys.of(id.queue).ledger(id.key), 0, limit - 1)
+        return (
+            self.server.wire.run(Command(words, lambda reply: [_outcome(text) for text in reply]))
+            if limit > 0
+            else []
+        )
+
+    def _with_runs(self, found: list[Due]) -> list[Due]:
+        """Their live runs are counted after their cursors were read: whoever adds one moves the cursor."""
+        calls = [
+            Command(("SCARD", self.server.keys.of(due.stored.id.queue).runs(due.stored.id.key)), int)
+            for due in found
+        ]
+        lives = self.server.wire.run_all(calls)
+        return [Due(due.stored, live, due.failures) for due, live in zip(found, lives, strict=True)]
+
+    def _fire(self, queue: str, firings: list[Firing], fence: int | None, now: datetime) -> Call[list[Fired]]:
+        keys = self.server.keys.of(queue)
+        places = [
+            *(keys.cursors, keys.dues, keys.fence, keys.jobs, keys.skips, keys.stats, keys.delayed),
+            *(keys.work, keys.time, *keys.ready, keys.leases, keys.stops),
+        ]
+        args: list[Word] = [to_ms(now), "" if fence is None else fence, LEDGER, len(firings)]
+        for firing in firings:
+            places += (keys.runs(firing.id.key), keys.ledger(firing.id.key))
+            args += (
+                firing.id.key,
+                expected_text(firing.expected),
+                encode_cursor(firing.cursor),
+                _wake(firing.cursor),
+            )
+            runs = all(job.run_of for job in firing.jobs)
+            args += (int(firing.stop), int(runs), len(firing.jobs), len(firing.outcomes))
+            args += (encode(outcome) for outcome in firing.outcomes)
+            for job in firing.jobs:
+                args += (job.id.key, int(job.options.priority), not_before(job.due, now), encode_job(job))
+        places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
+        return Call(self.server.scripts["fire"], places, args, lambda reply: [_FIRED[one] for one in reply])
+
+
+def _wake(cursor: Cursor) -> Word:
+    if cursor.held and cursor.pause is None:
+        return "+inf"
+    return "" if cursor.wake is None else up_ms(cursor.wake)
+
+
+def _stored(id: ScheduleId, record: bytes | None, text: bytes | None) -> Stored:
+    cursor, defect = read_cursor(text)
+    if defect:
+        return Stored(id, cursor, defect=defect)
+    if record is None:
+        return Stored(id, cursor, defect="the schedule's record is missing")
+    try:
+        return Stored(id, cursor, decode_schedule(id, record))
+    except Malformed as error:
+        return Stored(id, cursor, defect=str(error))
+
+
+def _outcome(text: bytes) -> Outcome:
+    try:
+        return decode(Outcome, text)
+    except Malformed as error:
+        return Outcome(EPOCH, Happened.SET_ASIDE, EPOCH, count=None, note=str(error))
+
+
+def _queue_of(id: ScheduleId) -> str:
+    return id.queue

@@ -1,0 +1,158 @@
+"""Runs operations on one server, one round trip for as many as are given."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from os import getpid
+from typing import Any, TypeVar, cast
+
+from redis.connection import Connection
+from redis.exceptions import ConnectionError as ConnectionEnded
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+
+from chronoq.adapters.redis import trouble
+from chronoq.adapters.redis.address import Address, Line
+from chronoq.adapters.redis.calls import Call, Operation, Script, Word
+from chronoq.domain.errors import BackendError, Unreachable
+
+T = TypeVar("T")
+
+
+class Wire:
+    """Safe for many threads: each round trip has a connection of its own, taken from a pool.
+
+    `on_loss` is told whenever a connection broke. Errors: `Unreachable` (nothing was sent), `Lost`
+    (sent, but the answer never came), `LoginRefused`, `NotReady`, `BackendError`.
+    """
+
+    def __init__(self, address: Address, *, longer: float = 0) -> None:
+        self.address = address
+        self.on_loss: Callable[[], None] = lambda: None
+        self.closed = False
+        self._pool = address.pool(longer=longer)
+        self._pid = getpid()
+        self._idle: deque[Line] = deque()
+
+    def run(self, operation: Operation[T]) -> T:
+        return self.run_all([operation])[0]
+
+    def run_all(self, operations: Sequence[Operation[T]]) -> list[T]:
+        """The answers, in order, in one round trip.
+
+        A lost answer is asked for once more where that does no harm; a server that is merely slow
+        is not asked again.
+        """
+        if not operations:
+            return []
+        try:
+            replies = self._replies(operations)
+        except trouble.Lost as error:
+            if not isinstance(error.__cause__, ConnectionEnded) or not all(one.again for one in operations):
+                raise
+            try:
+                replies = self._replies(operations)
+            except Unreachable as second:
+                raise trouble.lost(self.address, error.__cause__) from second
+        return [one.parse(reply) for one, reply in zip(operations, replies, strict=True)]
+
+    def take(self) -> Line:
+        """A connection to use alone until it is given back. Errors: `Unreachable`."""
+        connection = self._waiting()
+        if connection is None:
+            try:
+                connection = cast("Line", self._pool.get_connection())
+            except (RedisError, OSError) as error:
+                self.on_loss()
+                raise self._no_connection(error) from error
+        if self.closed:  # the pool would go on opening new ones, which nobody closes
+            connection.disconnect()
+            raise BackendError(f"{self.address} was closed by this application. Nothing was sent.")
+        return connection
+
+    def give_back(self, connection: Line, *, broken: bool = False) -> None:
+        """Working ones wait in a stack: the pool's own bookkeeping costs as much as a small script."""
+        if not broken:
+            self._idle.append(connection)
+            return
+        connection.disconnect()
+        self._pool.release(cast("Connection", connection))
+
+    def close(self) -> None:
+        self.closed = True
+        self._pool.disconnect()
+
+    def _waiting(self) -> Line | None:
+        """A connection from the stack that is still alive."""
+        if self._pid != getpid():  # a forked child must not speak on its parent's connections
+            self._pid, self._idle = getpid(), deque()
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None  # another thread was faster
+            try:
+                if not connection.can_read():
+                    return connection
+            except (RedisError, OSError):
+                pass
+            self.give_back(connection, broken=True)  # the server has closed it meanwhile
+        return None
+
+    def _no_connection(self, error: Exception) -> BackendError:
+        if type(error) is ResponseError:
+            return trouble.unopened(self.address, error)
+        return trouble.refused(self.address, error) or trouble.unreachable(self.address, error)
+
+    def _replies(self, operations: Sequence[Operation[T]]) -> list[Any]:
+        connection, broken = self.take(), True
+        try:
+            replies = self._exchange(connection, [one.words for one in operations])
+            unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if unknown:
+                again = self._exchange(connection, _in_full([operations[at] for at in unknown]))
+                for at, reply in zip(unknown, again, strict=True):
+                    replies[at] = reply
+            # a server that was demoted is left: the address may lead to another one now
+            broken = any(isinstance(reply, ReadOnlyError) for reply in replies)
+        finally:
+            # replies that nobody read would answer somebody else's question
+            self.give_back(connection, broken=broken)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise trouble.refused(self.address, reply) or BackendError(str(reply)) from reply
+        return replies
+
+    def _exchange(self, connection: Line, requests: Sequence[Sequence[Word]]) -> list[Any]:
+        """One reply, or the server's error, for each request."""
+        try:
+            if len(requests) == 1:
+                connection.send_packed_command(connection.pack_command(*requests[0]), check_health=False)
+            else:
+                connection.send_packed_command(connection.pack_commands(requests), check_health=False)
+            return [_reply(connection) for _ in requests]
+        except (RedisError, OSError) as error:
+            self.on_loss()
+            raise trouble.refused(self.address, error) or trouble.lost(self.address, error) from error
+        except Exception as error:
+            if self.closed:  # the connection was taken apart under our hands
+                raise trouble.lost(self.address, error) from error
+            raise
+
+
+def _reply(connection: Line) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _in_full(operations: Sequence[Operation[Any]]) -> list[Sequence[Word]]:
+    """The same calls for a server that has forgotten the scripts: the first of each brings its text."""
+    brought: set[Script] = set()
+    requests: list[Sequence[Word]] = []
+    for one in operations:
+        if isinstance(one, Call) and one.script not in brought:
+            brought.add(one.script)
+            requests.append(one.words_in_full)
+        else:
+            requests.append(one.words)
+    return requests

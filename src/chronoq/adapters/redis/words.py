@@ -1,0 +1,126 @@
+"""Claims and verdicts in the words of the scripts."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from attrs import field, frozen
+
+from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, read_job, schedule_of, up_ms
+from chronoq.adapters.redis.calls import Word
+from chronoq.adapters.redis.keys import QueueKeys
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Claim, Job, State
+from chronoq.domain.time import MS, from_ms, to_ms
+from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, excused
+
+KEPT = timedelta(hours=1)
+"""How much longer than it holds a value is kept: readers compare times, the TTL only collects garbage."""
+
+_KEPT_MS = KEPT // MS
+_HISTORY = re.compile(rb"(\d+):(\d+):(\d+):(.*)", re.DOTALL)
+
+
+@frozen
+class History:
+    """How often a job was claimed, and by whom: what the `claims` hash holds."""
+
+    token: int = 0
+    excused: int = 0
+    crashes: int = 0
+    worker: str = ""
+
+    def claim(self, job: Job, *, until: int) -> Claim:
+        attempt = self.token - self.excused
+        return Claim(job, self.token, attempt, self.worker, from_ms(until), self.crashes)
+
+
+def history(text: bytes | None) -> History:
+    """What cannot be read counts as nothing, here as in the scripts."""
+    found = _HISTORY.fullmatch(text or b"")
+    if not found:
+        return History()
+    return History(int(found[1]), int(found[2]), int(found[3]), found[4].decode(errors="replace"))
+
+
+@frozen
+class Released:
+    """Given back unstarted, by the same door as verdicts."""
+
+
+@frozen
+class Runs:
+    """Collects the runs of schedules that a script has to touch, behind its `fixed` first keys."""
+
+    keys: QueueKeys
+    fixed: int
+    names: list[str] = field(factory=list)
+
+    def place(self, job: Job) -> tuple[int, str]:
+        """Which of the script's keys are the runs of its schedule, and the schedule; 0 and "" without one."""
+        schedule = schedule_of(job)
+        if not schedule:
+            return 0, ""
+        self.names.append(self.keys.runs(schedule))
+        return self.fixed + len(self.names), schedule
+
+
+def claims_of(queue: str, reply: Sequence[Any], *, worker: str, until: int, now: datetime) -> list[Claim]:
+    """The claims that the claim script granted."""
+    ends = from_ms(until)
+    claims = []
+    for key, record, token, excused_, crashes in _fives(reply):
+        job = read_job(JobId(queue, key.decode()), record, now=now)
+        number = int(token)
+        claims.append(Claim(job, number, number - int(excused_), worker, ends, int(crashes)))
+    return claims
+
+
+def _fives(reply: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    rest = iter(reply)
+    return zip(rest, rest, rest, rest, rest, strict=True)
+
+
+def not_before(moment: datetime, now: datetime) -> int:
+    """`moment` in milliseconds, rounded up; but what is due by `now` is so in milliseconds too."""
+    return min(up_ms(moment), to_ms(now)) if moment <= now else up_ms(moment)
+
+
+def verdict_words(
+    claim: Claim, verdict: Verdict | Released, *, now: datetime, runs: Runs
+) -> tuple[Word, ...]:
+    """The twelve arguments of the settle script for one verdict."""
+    job = claim.job
+    if type(verdict) is Done:  # nearly all are
+        ending = encode_ending(job, State.DONE, at=now, result=verdict.result)
+        kept = keep_ms(job.options) + _KEPT_MS
+        return (job.id.key, claim.token, "done", 0, 0, 0, 0, b"", ending, kept, *runs.place(job))
+    name, state, again, note, result = _parts(verdict)
+    crash = 1 if isinstance(verdict, Retry | Dead) and verdict.crash else 0
+    free = 1 if isinstance(verdict, Released) or excused(verdict) else 0
+    ending = b"" if state is State.DEAD else encode_ending(job, state, at=now, result=result)
+    kept = keep_ms(job.options) + _KEPT_MS
+    head = (job.id.key, claim.token, name, 0 if again is None else not_before(again, now))
+    return (*head, free, crash, int(job.options.priority), note, ending, kept, *runs.place(job))
+
+
+def _parts(verdict: Verdict | Released) -> tuple[str, State, datetime | None, bytes, bytes]:
+    """Its name, ending (if it runs again: should it be asked to stop), when again, note and result."""
+    match verdict:
+        case Done():
+            return "done", State.DONE, None, b"", verdict.result
+        case Retry():
+            return "retry", State.CANCELLED, verdict.at, encode(Note(verdict.failure)), b""
+        case Snooze():
+            return "snooze", State.CANCELLED, verdict.at, encode(Note(reason=verdict.reason)), b""
+        case Released():
+            return "release", State.CANCELLED, None, b"", b""
+        case Dead():
+            return "dead", State.DEAD, None, encode(Note(verdict.failure)), b""
+        case Cancelled():
+            return "cancelled", State.CANCELLED, None, b"", b""
+        case Expired():
+            return "expired", State.EXPIRED, None, b"", b""
+        case _:
+            assert_never(verdict)

@@ -1,0 +1,94 @@
+"""`worker`: runs jobs until it is told to stop, then finishes what it has in hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from chronoq.api.scheduler import Scheduler
+from chronoq.app.loop import Loop
+from chronoq.app.worker import Worker
+from chronoq.cli import logs
+from chronoq.cli.base import FAILURE, OK, Cli, Command, Misuse
+from chronoq.cli.process import Signals, Watch, banner, counted, log, persist
+from chronoq.domain.time import brief
+
+
+@click.command(cls=Command)
+@click.option("--queues", metavar="A,B", help="Serve only these queues; all declared ones by default.")
+@click.option("--concurrency", metavar="N", help="Jobs at once.  [default: 8]")
+@click.option(
+    "--lease", metavar="DURATION", help="A silent worker's job is taken over after this.  [default: 30s]"
+)
+@click.option("--grace", metavar="DURATION", help="Time for jobs to finish on a stop.  [default: 30s]")
+@click.option("--burst", is_flag=True, help="Leave when nothing is ready any more.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def worker(
+    cli: Cli,
+    queues: str | None,
+    concurrency: str | None,
+    lease: str | None,
+    grace: str | None,
+    burst: bool,
+    log_format: str,
+) -> int:
+    """Run jobs until stopped.
+
+    SIGTERM and Ctrl-C let running jobs finish within the grace period; what is not finished goes
+    back to its queue, and the exit code is 1. A second signal ends it at once.
+    """
+    if not cli.path:
+        raise Misuse("A worker needs --app module:attr (or CHRONOQ_APP): without it, it knows no task.")
+    app = cli.app(concurrency=concurrency, lease=lease, grace=grace)
+    cli.refuse_private(app, f"Use 'dev --app {cli.path}': it runs scheduler and worker in one process. ")
+    served = chosen(app, queues)
+    logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
+    signals = Signals()
+    introduce(app, served)
+    made = persist(lambda: app.worker(served), signals)
+    if made is None:
+        return OK
+    made.start()
+    watch = Loop("watch", Watch(app.backend), app.backend.clock, made.trouble)
+    watch.start()
+    signals.until(lambda: made.failed.is_set() or (burst and made.idle))
+    watch.stop()
+    return finish(made)
+
+
+def chosen(app: Scheduler, queues: str | None) -> tuple[str, ...]:
+    """The queues to serve. Errors: `UnknownQueue` (E17)."""
+    names = [name.strip() for name in (queues or "").split(",") if name.strip()]
+    return tuple(dict.fromkeys(app.declared.queue(name) for name in names)) or tuple(app.queues)
+
+
+def introduce(app: Scheduler, queues: tuple[str, ...], kind: str = "worker") -> None:
+    tasks = sorted(task.name for task in app.tasks)
+    banner(
+        kind,
+        app,
+        f"queues {', '.join(queues)}",
+        counted(len(tasks), "task"),
+        f"concurrency {app.configured.settings.concurrency}",
+    )
+    log.debug("tasks: %s", ", ".join(tasks))
+
+
+def finish(worker: Worker) -> int:
+    """Stop it gracefully; the exit code. Threads that do not end are left behind."""
+    stuck, held = worker.failed.is_set(), len(worker.hands.held)
+    if held and not stuck:
+        log.info("stopping: %s to finish within %s", counted(held, "job"), brief(worker.settings.grace))
+    finished = worker.stop()
+    done, failed = worker.hands.done, worker.hands.failed
+    log.info("stopped · %d done · %d failed", done, failed)
+    if finished and not stuck:
+        return OK
+    why = "every thread is stuck past its job's timeout" if stuck else "work was given back unfinished"
+    log.warning("⚠ %s", why)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(FAILURE)  # a thread that hangs would hold up an ordinary exit

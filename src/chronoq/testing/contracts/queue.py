@@ -1,0 +1,13 @@
+"""The contract of `QueuePort`, put together from its chapters."""
+
+from chronoq.testing.contracts.cancelling import Cancelling
+from chronoq.testing.contracts.claiming import Claiming
+from chronoq.testing.contracts.looking import Looking
+from chronoq.testing.contracts.racing import Racing
+from chronoq.testing.contracts.settling import Settling
+from chronoq.testing.contracts.submitting import Submitting
+from chronoq.testing.contracts.waiting import Waiting
+
+
+class QueueContract(Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting):
+    """Jobs, from submission to ending. Needs the fixture `backend`: an empty backend for each test."""

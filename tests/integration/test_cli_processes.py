@@ -1,0 +1,206 @@
+"""The long-running commands as real processes: how they start, what they say, how they stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.proc import chronoq
+from tests.servers import Server, eventually
+
+TASKS = """
+import time
+from pathlib import Path
+from chronoq import Scheduler, every
+
+app = Scheduler(queues=["emails"])
+
+@app.task(queue="emails")
+def send(to: str, subject: str) -> str:
+    return f"{subject} to {to}"
+
+@app.task
+def slow(seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept"
+
+@app.task
+def pair(left: int, *, right: int) -> int:
+    return left + right
+"""
+
+TICKING = TASKS + """
+@app.schedule(every("200ms"), overlap="allow")
+def tick() -> None: ...
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "jobs.py").write_text(TASKS)
+    (tmp_path / "ticking.py").write_text(TICKING)
+    return tmp_path
+
+
+class Shell:
+    """Commands on one backend, from one directory."""
+
+    def __init__(self, place: Path, url: str) -> None:
+        self.place = place
+        self.env = {"CHRONOQ_URL": url, "CHRONOQ_APP": "jobs:app", "TZ": "UTC"}
+
+    def start(self, *args: str, **env: str) -> object:
+        return chronoq(*args, env={**self.env, **env}, cwd=self.place)
+
+    def __call__(self, *args: str, code: int = 0, **env: str) -> str:
+        """What the command says on standard output, once it has ended with `code`."""
+        with chronoq(*args, env={**self.env, **env}, cwd=self.place) as process:
+            assert process.wait(30) == code, process.err
+            return "\n".join(process.out)
+
+
+@pytest.fixture
+def shell(place: Path, redis_url: str) -> Shell:
+    return Shell(place, redis_url)
+
+
+def test_a_job_goes_from_the_command_line_through_a_burst_to_its_result(shell: Shell) -> None:
+    id = shell("enqueue", "send", '"Ada"', '"Hi"', "--id", "welcome")
+    assert id == "emails:welcome"
+
+    with chronoq("worker", "--burst", env=shell.env, cwd=shell.place) as worker:
+        worker.wait_line(r"worker · .* · queues default, emails · 3 tasks · concurrency 8", within=30)
+        worker.wait_line(r"▶ jobs\.send +welcome +late ", within=30)
+        worker.wait_line(r"✔ jobs\.send +welcome +\d", within=30)
+        assert worker.wait(30) == 0
+
+    shown = json.loads(shell("jobs", "show", "wel", "-o", "json"))
+    assert (shown["state"], shown["result"]) == ("done", "Hi to Ada")
+
+
+def test_sigterm_lets_the_running_job_finish(shell: Shell) -> None:
+    shell("enqueue", "slow", "1.5", "--id", "nap")
+
+    with chronoq("worker", "--app", "jobs:app", env=shell.env, cwd=shell.place) as worker:
+        worker.wait_line("▶ jobs.slow", within=30)
+        worker.sigterm()
+        assert worker.wait(30) == 0
+        worker.wait_line("✔ jobs.slow")
+    assert json.loads(shell("jobs", "show", "nap", "-o", "json"))["state"] == "done"
+
+
+def test_what_is_not_finished_within_the_grace_period_goes_back(shell: Shell) -> None:
+    shell("enqueue", "slow", "60", "--id", "nap")
+
+    with chronoq("worker", "--grace", "300ms", env=shell.env, cwd=shell.place) as worker:
+        worker.wait_line("▶ jobs.slow", within=30)
+        worker.sigint()
+        assert worker.wait(30) == 1
+        worker.wait_line("given back")
+    shown = json.loads(shell("jobs", "show", "nap", "-o", "json"))
+    assert (shown["state"], shown["attempt"]) == ("ready", 0)
+
+
+def test_a_second_signal_ends_a_worker_at_once(shell: Shell) -> None:
+    shell("enqueue", "slow", "60")
+
+    with chronoq("worker", env=shell.env, cwd=shell.place) as worker:
+        worker.wait_line("▶ jobs.slow", within=30)
+        worker.sigint()
+        worker.wait_line("stopping: 1 job to finish within 30s")
+        worker.sigint()
+        assert worker.wait(5) == 128 + signal.SIGINT
+
+
+def test_a_worker_waits_for_its_backend_with_few_words(place: Path, new_server: Callable[..., Server]) -> None:
+    server = new_server(tcp=True)
+    server.kill()
+
+    with chronoq("worker", env={"CHRONOQ_URL": server.url(), "CHRONOQ_APP": "jobs:app"}, cwd=place) as worker:
+        worker.wait_line(r"E01 Cannot reach redis://.*connection refused.*Trying again", within=30)
+        server.start()
+        worker.wait_line("connected after", within=30)
+        worker.sigterm()
+        assert worker.wait(30) == 0
+        assert sum("⚠" in line for line in worker.err) <= 5
+
+
+def test_a_worker_logs_json(shell: Shell) -> None:
+    shell("enqueue", "send", '"Ada"', '"Hi"', "--id", "welcome")
+
+    with chronoq("worker", "--burst", "--log-format", "json", env=shell.env, cwd=shell.place) as worker:
+        assert worker.wait(30) == 0
+        lines = [json.loads(line) for line in worker.err]
+    done = next(line for line in lines if line["event"] == "done")
+    assert (done["task"], done["job"], done["level"]) == ("jobs.send", "welcome", "info")
+
+
+def test_a_quiet_worker_says_nothing_when_all_is_well(shell: Shell) -> None:
+    shell("enqueue", "send", '"Ada"', '"Hi"')
+
+    with chronoq("worker", "--burst", "-q", env=shell.env, cwd=shell.place) as worker:
+        assert worker.wait(30) == 0
+        assert worker.err == []
+
+
+def test_a_scheduler_stores_what_is_declared_and_one_without_app_goes_on_with_it(shell: Shell) -> None:
+    with chronoq("scheduler", env={**shell.env, "CHRONOQ_APP": "ticking:app"}, cwd=shell.place) as first:
+        first.wait_line("schedules: 1 created", within=30)
+        first.wait_line("⏱ ticking.tick", within=30)
+        assert shell("healthcheck", "--scheduler") == "ok"
+        first.sigterm()
+        assert first.wait(30) == 0
+
+    with chronoq("scheduler", env={**shell.env, "CHRONOQ_APP": ""}, cwd=shell.place) as second:
+        second.wait_line("leads", within=30)
+        second.wait_line("⏱ ticking.tick", within=30)
+        second.sigterm()
+        assert second.wait(30) == 0
+
+    listed = json.loads(shell("schedules", "list", "-o", "json"))
+    assert [(one["key"], one["rhythm"], one["state"]) for one in listed] == [("ticking.tick", "every 200ms", "active")]
+    assert listed[0]["fires"] >= 2
+    shell("healthcheck", "--scheduler", code=1)
+
+
+def test_dev_runs_schedules_in_memory_and_starts_anew_after_a_change(place: Path) -> None:
+    with chronoq("dev", "--app", "ticking:app", cwd=place) as dev:
+        dev.wait_line("✔ ticking.tick", within=30)
+        (place / "ticking.py").write_text(TICKING.replace("tick()", "tock()"))
+        dev.wait_line(r"ticking\.py changed: starting anew", within=30)
+        dev.wait_line("✔ ticking.tock", within=30)
+        (place / "ticking.py").write_text("def broken(:")
+        dev.wait_line("SyntaxError", within=30)
+        dev.wait_line("waiting for a change", within=30)
+        (place / "ticking.py").write_text(TICKING.replace("tick()", "tuck()"))
+        dev.wait_line("✔ ticking.tuck", within=30)
+        dev.sigint()
+        assert dev.wait(30) == 0
+
+
+def test_the_demo_ends_by_itself_with_a_summary() -> None:
+    with chronoq("demo", "--for", "2500ms") as demo:
+        demo.wait_line("✔ heartbeat", within=30)
+        assert demo.wait(30) == 0
+        said = demo.wait_line(r"^(\d+) runs? in .*: \d+ done, \d+ retried, \d+ dead · started .* late", stream="out")
+        assert int(said[1]) >= 2
+
+
+def test_the_demo_ends_on_ctrl_c() -> None:
+    with chronoq("demo", "-o", "json", "-q") as demo:
+        eventually(lambda: os.path.exists(f"/proc/{demo.pid}") and _handles_sigint(demo.pid), within=30)
+        demo.sigint()
+        assert demo.wait(30) == 0
+        assert demo.err == []
+        assert json.loads("\n".join(demo.out))["dead"] == 0
+
+
+def _handles_sigint(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) & 1 << (signal.SIGTERM - 1))

@@ -1,0 +1,245 @@
+"""Does the contract notice when a check in a script is missing? Breaks each on purpose, one at a time.
+
+    python tests/mutate_lua.py [SCRIPT ...]       # all scripts, or those named: submit settle ...
+
+Works on copies of the package: in each, one condition of one script always holds, never holds, has lost one
+of its parts, or compares the other way or one off. Then the contract runs against Valkey with that copy. A
+mutant that passes has survived: the exit code is 1, and a check is missing, either from the contract or, if
+nobody can tell the difference, from `EQUIVALENT` below, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from time import monotonic
+
+from attrs import frozen
+
+ROOT = Path(__file__).parent.parent
+LUA = Path("chronoq/adapters/redis/lua")
+SUITE = "tests/integration/test_redis_contract.py"
+OPTIONS = ("-k", "valkey", "-x", "-q", "-p", "no:cacheprovider")
+CHAPTERS = ("TestQueue", "TestStore", "TestLock", "TestLife")
+NEAREST = {
+    **dict.fromkeys(("fire", "put", "due", "drop", "stored"), "TestStore"),
+    **dict.fromkeys(("acquire", "renew", "unlock"), "TestLock"),
+    **dict.fromkeys(("birth", "beat"), "TestLife"),
+}
+"""Which chapter comes first because it is the likeliest to notice; the others follow."""
+PATIENCE = 180
+"""Seconds after which a run counts as failed: a mutant may loop for ever."""
+
+EQUIVALENT: dict[tuple[str, str], str] = {}
+"""(script, mutated line) -> why nobody can tell the difference."""
+
+_CONDITION = re.compile(r"\b(?:if|elseif|while)\b(.*?)\b(?:then|do)\b", re.DOTALL)
+_ASSIGNED = re.compile(r"\blocal [\w, ]+ = ([^\n]*\b(?:and|or)\b[^\n]*)")
+_COMPARISON = re.compile(r"<=|>=|==|~=|<|>")
+_OTHER = {"<=": "<", "<": "<=", ">=": ">", ">": ">=", "==": "~=", "~=": "=="}
+_IS_THERE = re.compile(r".*#[\w.]+ > 0", re.DOTALL)
+"""Compared one off, it always holds: that is among the others already, as is the opposite of an equation."""
+_JOINT = re.compile(r"\b(and|or)\b")
+
+
+@frozen
+class Mutant:
+    """One change to one script: the text between `start` and `end` becomes `text`."""
+
+    script: str
+    start: int
+    end: int
+    text: str
+    body: str
+
+    def apply(self) -> str:
+        return self.body[: self.start] + self.text + self.body[self.end :]
+
+    @property
+    def line(self) -> int:
+        return self.body.count("\n", 0, self.start) + 1
+
+    @property
+    def changed(self) -> str:
+        """The line as it reads now."""
+        return self.apply().splitlines()[self.line - 1].strip()
+
+
+@frozen
+class Verdict:
+    mutant: Mutant
+    caught_by: str
+    seconds: float
+
+
+def mutants(script: str, body: str) -> Iterator[Mutant]:
+    """All changes to one script, each once."""
+    code = _without_prose(body)
+    seen: set[str] = set()
+    for start, end, text in _changes(code):
+        one = Mutant(script, start, end, text, body)
+        if one.apply() not in seen and one.apply() != body:
+            seen.add(one.apply())
+            yield one
+
+
+def _changes(code: str) -> Iterator[tuple[int, int, str]]:
+    for found in _CONDITION.finditer(code):
+        loop = found[0].startswith("while")
+        yield found.start(1), found.end(1), " false "
+        if not loop:  # one that never ends tells nothing
+            yield found.start(1), found.end(1), " true "
+        yield from _less(code, found.start(1), found.end(1), whole=False)
+    for found in _ASSIGNED.finditer(code):
+        yield from _less(code, found.start(1), found.end(1), whole=False)
+    conditions = [found.span(1) for found in _CONDITION.finditer(code)]
+    for found in _COMPARISON.finditer(code):
+        within = any(start <= found.start() < end for start, end in conditions)
+        if not within or (found[0] not in ("==", "~=") and not _IS_THERE.match(code[: found.end() + 2])):
+            yield found.start(), found.end(), _OTHER[found[0]]
+
+
+def _less(code: str, start: int, end: int, *, whole: bool) -> Iterator[tuple[int, int, str]]:
+    """Leave out each part of `a and b or (c and d)`, with the word that joins it to the others."""
+    parts, joints, last, depth = [], [], start, 0
+    for at in range(start, end):
+        depth += {"(": 1, "{": 1, ")": -1, "}": -1}.get(code[at], 0)
+        if depth == 0 and (joint := _JOINT.match(code, at, end)) and not code[at - 1].isalnum():
+            parts.append((last, at))
+            joints.append((at, joint.end()))
+            last = joint.end()
+    parts.append((last, end))
+    for n, (first, after) in enumerate(parts):
+        if joints:
+            yield (first, joints[n][1], " ") if n < len(joints) else (joints[n - 1][0], after, " ")
+        inner = re.compile(r"\s*(?:not\s+)?\((.*)\)\s*$", re.DOTALL).match(code, first, after)
+        if inner and (joints or whole or _JOINT.search(inner[1])):
+            yield from _less(code, inner.start(1), inner.end(1), whole=True)
+
+
+def _without_prose(body: str) -> str:
+    """The same with comments and strings blanked out, so that every place keeps its position."""
+    blank = lambda found: re.sub(r"[^\n]", "_", found[0])  # noqa: E731
+    return re.sub(r"--[^\n]*|'[^'\n]*'|\"[^\"\n]*\"", blank, body)
+
+
+def run(mutant: Mutant, tree: Path) -> Verdict:
+    """Break the copy in `tree`, run the contract with it, mend it."""
+    file = tree / LUA / f"{mutant.script}.lua"
+    began = monotonic()
+    file.write_text(mutant.apply())
+    try:
+        return Verdict(mutant, contract(tree, NEAREST.get(mutant.script, "TestQueue")), monotonic() - began)
+    finally:
+        file.write_text(mutant.body)
+
+
+def contract(tree: Path, first: str = "TestQueue") -> str:
+    """The first test that fails with the package in `tree`; "" when all pass."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    chapters = sorted(CHAPTERS, key=lambda chapter: chapter != first)
+    command = (sys.executable, "-m", "pytest", *(f"{SUITE}::{chapter}" for chapter in chapters), *OPTIONS)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # so that it takes its server along
+            try:
+                process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return "(time ran out)"
+    if process.returncode == 0:
+        return ""
+    culprit = re.search(r"^(?:FAILED|ERROR) \S*::(\S+)", said, re.MULTILINE)
+    if culprit is None:
+        raise RuntimeError(f"pytest did not run:\n{said}")
+    return culprit[1]
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    """A tree whose `chronoq` is used instead of the installed one."""
+    shutil.copytree(
+        ROOT / "src" / "chronoq", folder / "chronoq", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    where = subprocess.run(
+        (sys.executable, "-c", "import chronoq; print(chronoq.__file__)"),
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(where.stdout.strip()).is_relative_to(folder), where.stdout
+    return folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("scripts", nargs="*", help="names of scripts; all when none is given")
+    parser.add_argument("--list", action="store_true", help="only show the mutants")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    asked = parser.parse_args()
+
+    files = sorted((ROOT / "src" / LUA).glob("*.lua"))
+    bodies = {
+        file.stem: file.read_text() for file in files if not asked.scripts or file.stem in asked.scripts
+    }
+    every = [mutant for script, body in bodies.items() for mutant in mutants(script, body)]
+    known = {(mutant.script, mutant.changed) for mutant in every}
+    stale = [entry for entry in EQUIVALENT if entry[0] in bodies and entry not in known]
+    for script, line in stale:
+        print(f"EQUIVALENT names a mutant that does not exist any more: {script}: {line}")
+    todo = [mutant for mutant in every if (mutant.script, mutant.changed) not in EQUIVALENT]
+    print(f"{len(every)} mutants of {len(bodies)} scripts, {len(every) - len(todo)} of them equivalent")
+    if asked.list:
+        for mutant in every:
+            print(f"{mutant.script}.lua:{mutant.line:<4} {mutant.changed}")
+        return 1 if stale else 0
+
+    survivors: list[Mutant] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        trees: SimpleQueue[Path] = SimpleQueue()
+        for n in range(asked.jobs):
+            trees.put(copy_of_the_package(Path(folder) / str(n)))
+        tree = trees.get()
+        if (failed := contract(tree)) != "":
+            print(f"the contract fails as it is: {failed}")
+            return 2
+        trees.put(tree)
+
+        def work(mutant: Mutant) -> Verdict:
+            mine = trees.get()
+            try:
+                return run(mutant, mine)
+            finally:
+                trees.put(mine)
+
+        with ThreadPoolExecutor(asked.jobs) as pool:
+            for verdict in pool.map(work, todo):
+                mutant = verdict.mutant
+                fate = f"caught by {verdict.caught_by}" if verdict.caught_by else "SURVIVED"
+                place = f"{mutant.script}.lua:{mutant.line}"
+                print(f"{place:<18} {verdict.seconds:5.1f} s  {fate}\n    {mutant.changed}", flush=True)
+                if not verdict.caught_by:
+                    survivors.append(mutant)
+
+    print(f"\n{len(todo) - len(survivors)} of {len(todo)} caught, {len(survivors)} survived")
+    for mutant in survivors:
+        print(f"  {mutant.script}.lua:{mutant.line:<4} {mutant.changed}")
+    return 1 if survivors or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,382 @@
+"""Between the queue and the hands."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chronoq.app.fetcher import POLL
+from chronoq.domain.errors import Unreachable
+from chronoq.domain.job import Pause, State
+from chronoq.domain.retry import Failure
+from chronoq.domain.verdict import Retry
+from tests.unit.bench import LEASE, Bench
+from tests.unit.made import HOUR, NOW, S, job
+
+
+def crashed(bench: Bench, *keys: str) -> None:
+    """Put jobs that have lost a worker before."""
+    bench.put(*keys)
+    lost = [(claim, Retry(bench.now, Failure("WorkerLost"), crash=True)) for claim in bench.take(len(keys))]
+    assert all(bench.backend.queue.settle(lost, now=bench.now))
+
+
+def test_it_claims_what_fits_and_hands_it_over() -> None:
+    bench = Bench(slots=2)
+    bench.put("a", "b", "c")
+    bench.fetch()
+    assert [run.claim.id.key for run in bench.threads.waiting] == ["a", "b"]
+    assert bench.counts().ready == 1
+
+
+def test_what_has_ended_is_settled_before_more_is_claimed() -> None:
+    bench = Bench(slots=1)
+    bench.put("a", "b")
+    bench.fetch()
+    bench.work()
+    bench.fetch()
+    assert bench.state("a") is State.DONE
+    assert bench.state("b") is State.RUNNING
+
+
+def test_coroutines_and_functions_go_where_they_belong() -> None:
+    async def wait() -> None: ...
+
+    bench = Bench()
+    bench.task("wait", wait)
+    bench.put(job("a"), job("b", task="wait"), job("c", task="unknown"))
+    bench.fetch()
+    assert [run.claim.id.key for run in bench.threads.waiting] == ["a", "c"]
+    assert [run.claim.id.key for run in bench.coroutines.waiting] == ["b"]
+
+
+def test_the_slots_are_split_over_the_queues() -> None:
+    bench = Bench(slots=4, queues=("one", "two"))
+    bench.put(*(job(f"{queue}-{n}", queue=queue) for queue in ("one", "two") for n in range(9)))
+    bench.fetch()
+    assert [bench.counts(queue).running for queue in ("one", "two")] == [2, 2]
+
+
+def test_slots_that_one_queue_leaves_are_filled_from_the_others() -> None:
+    bench = Bench(slots=4, queues=("one", "two"))
+    bench.put(job("x", queue="two"), *(job(f"{n}", queue="one") for n in range(9)))
+    bench.fetch()
+    assert [bench.counts(queue).running for queue in ("one", "two")] == [3, 1]
+
+
+def test_an_odd_slot_goes_round() -> None:
+    bench = Bench(slots=1, queues=("one", "two", "three"))
+    bench.put(*(job(f"{queue}-{n}", queue=queue) for queue in ("one", "two", "three") for n in range(9)))
+    order = []
+    for _ in range(6):
+        bench.fetch()
+        (run,) = bench.threads.waiting
+        order.append(run.claim.id.queue)
+        bench.runner.run(bench.threads.waiting.popleft())
+    assert order == ["one", "two", "three"] * 2
+
+
+@given(st.integers(1, 9), st.lists(st.integers(0, 12), min_size=1, max_size=5))
+def test_it_never_claims_more_than_it_can_hold_and_leaves_no_slot_free_while_there_is_work(
+    slots: int, backlog: list[int]
+) -> None:
+    names = [f"q{place}" for place in range(len(backlog))]
+    bench = Bench(slots=slots, queues=names)
+    bench.registry.tasks.clear()
+    bench.put(*(job(f"{n}", queue=name) for name, many in zip(names, backlog, strict=True) for n in range(many)))
+    bench.fetch()
+    assert len(bench.hands.held) == min(slots, sum(backlog))
+
+
+def test_with_every_slot_taken_it_asks_for_nothing() -> None:
+    bench = Bench(slots=1)
+    bench.put("a", "b")
+    bench.fetch()
+    asked = bench.outage.calls["claim"]
+    assert bench.fetch() == POLL
+    assert bench.outage.calls["claim"] == asked
+
+
+def test_it_looks_again_when_the_next_delayed_job_is_due() -> None:
+    bench = Bench()
+    bench.put(job("a", due=NOW + 0.5 * S))
+    assert bench.fetch() == 0.5 * S
+    bench.clock.advance(0.5)
+    bench.fetch()
+    assert bench.state("a") is State.RUNNING
+
+
+def test_an_idle_worker_looks_at_the_latest_after_the_poll() -> None:
+    bench = Bench()
+    bench.put(job("a", due=NOW + HOUR))
+    assert bench.fetch() == POLL
+    assert bench.fetcher.idle
+
+
+def test_it_listens_only_while_it_could_take_more() -> None:
+    bench, listened = Bench(slots=1), []
+    bench.fetcher.listen = lambda: listened.append(1)
+    bench.put("a")
+    bench.fetch()
+    assert not listened
+    bench.work()
+    bench.fetch()
+    assert listened == [1]
+    assert bench.fetcher.idle
+
+
+# outages
+
+
+def test_a_verdict_waits_in_the_outbox_through_an_outage_and_is_settled_then() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.fetch()
+    bench.work()
+    bench.outage.fail("settle", times=3)
+    for _ in range(3):
+        with pytest.raises(Unreachable):
+            bench.fetch()
+        assert len(bench.hands.outbox) == 1
+    bench.fetch()
+    assert not bench.hands.outbox
+    assert bench.state("a") is State.DONE
+    assert bench.counts().done == 1
+
+
+def test_a_verdict_whose_reply_was_lost_is_settled_again_and_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.fetch()
+    bench.work()
+    bench.outage.fail("settle", times=1, after=True)
+    with pytest.raises(Unreachable):
+        bench.fetch()
+    bench.fetch()
+    assert not bench.hands.outbox
+    assert bench.counts().done == 1
+    assert "the verdict came too late" in caplog.text
+
+
+def test_a_verdict_on_a_lost_lease_is_dropped_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.fetch()
+    bench.clock.advance(LEASE)
+    bench.reaper.step(bench.now)
+    bench.work()
+    bench.fetch()
+    assert "⚠ send  a  the verdict came too late: the lease was lost" in caplog.text
+    assert bench.state("a") is State.RUNNING
+    assert bench.seen("a").crashes == 1
+
+
+def test_what_was_claimed_before_the_backend_went_away_runs_all_the_same() -> None:
+    """Else these leases would lapse, and the jobs be charged with a crash."""
+    bench = Bench(slots=4, queues=("one", "two"))
+    bench.put(*(job(f"{n}", queue="one") for n in range(9)))
+    true_claim = bench.backend.queue.claim
+    bench.fetcher.queue = bench.backend.queue
+
+    class Second:
+        calls = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(bench.backend.queue, name)
+
+        def claim(self, *args: object, **kwargs: object) -> object:
+            self.calls += 1
+            if self.calls == 2:
+                raise Unreachable("gone")
+            return true_claim(*args, **kwargs)  # type: ignore[arg-type]
+
+    bench.fetcher.queue = Second()  # type: ignore[assignment]
+    bench.fetch()
+    assert bench.counts("one").running == len(bench.hands.held) == 2
+
+
+# stopping
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_not_started_at_the_front_and_at_no_cost() -> None:
+    bench = Bench(slots=3)
+    bench.put("a", "b", "c", "d")
+    bench.fetch()
+    bench.threads.turn()
+    bench.fetcher.stopping = True
+    bench.fetch()
+    assert bench.fetcher.drained.is_set()
+    assert bench.state("a") is State.DONE
+    assert [claim.id.key for claim in bench.take(9, worker="w2")] == ["b", "c", "d"]
+    assert bench.seen("b").attempt == 1
+
+
+def test_a_worker_that_stops_claims_nothing_more() -> None:
+    bench = Bench()
+    bench.fetcher.stopping = True
+    bench.put("a")
+    bench.fetch()
+    assert bench.state("a") is State.READY
+
+
+def test_a_worker_is_drained_only_when_what_runs_has_ended_and_is_settled() -> None:
+    bench = Bench(slots=1)
+
+    def slow() -> None:
+        bench.fetcher.stopping = True
+        bench.fetch()
+        assert not bench.fetcher.drained.is_set()
+
+    bench.task("slow", slow)
+    bench.put(job("a", task="slow"))
+    bench.fetch()
+    bench.work()
+    assert not bench.fetcher.drained.is_set()
+    bench.fetch()
+    assert bench.fetcher.drained.is_set()
+    assert bench.state("a") is State.DONE
+
+
+# suspects
+
+
+def test_a_job_that_lost_a_worker_runs_alone() -> None:
+    bench = Bench(slots=4)
+    alone = []
+    bench.task("send", lambda *args: alone.append(len(bench.hands.held)))
+    crashed(bench, "poison")
+    bench.put("a", "b")
+    bench.fetch()
+    assert [run.claim.id.key for run in bench.threads.waiting] == ["poison"]
+    while not bench.fetcher.idle:
+        bench.work()
+        bench.fetch()
+    assert bench.counts().done == 3
+    assert alone[0] == 1
+
+
+def test_before_a_suspect_starts_what_has_not_started_goes_back_and_what_runs_ends() -> None:
+    bench = Bench(slots=4)
+
+    def first() -> None:
+        crashed(bench, "poison")
+        bench.fetcher.heard = True
+        bench.fetch()  # claims the suspect while this one runs
+        bench.fetch()
+        assert bench.state("b") is State.READY
+        assert bench.state("poison") is State.RUNNING
+        assert not bench.threads.waiting
+
+    bench.task("first", first)
+    bench.put(job("a", task="first"), "b")
+    bench.fetch()
+    bench.threads.turn()
+    bench.fetch()
+    assert [run.claim.id.key for run in bench.threads.waiting] == ["poison"]
+
+
+def test_nothing_is_claimed_while_a_suspect_runs() -> None:
+    bench = Bench(slots=4)
+    crashed(bench, "poison")
+    bench.fetch()
+    bench.fetch()
+    bench.put("a")
+    asked = bench.outage.calls["claim"]
+    assert bench.fetch() == POLL
+    assert bench.outage.calls["claim"] == asked
+
+
+def test_several_suspects_run_one_after_the_other() -> None:
+    bench = Bench(slots=4)
+    crashed(bench, "p1", "p2", "p3")
+    order = []
+    bench.task("send", lambda: order.append(len(bench.threads.waiting)))
+    for _ in range(9):
+        bench.fetch()
+        assert len(bench.threads.waiting) <= 1
+        bench.work()
+    assert order == [0, 0, 0]
+    assert bench.counts().done == 3
+
+
+def test_a_suspect_whose_lease_was_lost_while_it_waited_does_not_hold_up_the_worker() -> None:
+    """A2: the heart gives it up in an outage; the fetcher must not wait for it for ever."""
+    bench = Bench(slots=4)
+
+    def first() -> None:
+        crashed(bench, "poison")
+        bench.fetcher.heard = True
+        bench.fetch()
+        for run in list(bench.hands.held):
+            if run.claim.id.key == "poison":
+                bench.hands.drop(run)
+                run.ask_to_stop()
+
+    bench.task("first", first)
+    bench.put(job("a", task="first"))
+    bench.fetch()
+    bench.work()
+    bench.put("b")
+    for _ in range(3):
+        bench.fetch()
+        bench.work()
+    assert bench.state("b") is State.DONE
+
+
+def test_a_waiting_suspect_goes_back_when_the_worker_stops() -> None:
+    bench = Bench(slots=4)
+
+    def first() -> None:
+        crashed(bench, "poison")
+        bench.fetcher.heard = True
+        bench.fetch()
+        bench.fetcher.stopping = True
+        bench.fetch()
+        assert bench.state("poison") is State.READY
+
+    bench.task("first", first)
+    bench.put(job("a", task="first"))
+    bench.fetch()
+    bench.work()
+    bench.fetch()
+    assert bench.fetcher.drained.is_set()
+    assert bench.counts().ready == 1
+
+
+def test_what_could_not_be_given_back_in_an_outage_is_held_until_it_can() -> None:
+    bench = Bench(slots=4)
+    bench.put("a", "b")
+    bench.fetch()
+    bench.fetcher.stopping = True
+    bench.outage.fail("release", times=2)
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            bench.fetch()
+        assert len(bench.hands.held) == 2
+        assert not bench.fetcher.drained.is_set()
+    bench.fetch()
+    assert bench.counts().ready == 2
+    assert bench.fetcher.drained.is_set()
+
+
+def test_a_slot_whose_thread_goes_on_past_its_timeout_stays_taken() -> None:
+    class Adrift(type(Bench().threads)):  # type: ignore[misc]
+        adrift = 2
+
+    bench = Bench(slots=3)
+    bench.fetcher.threads = Adrift(bench.runner, 3)
+    bench.put("a", "b", "c")
+    bench.fetch()
+    assert len(bench.hands.held) == 1
+
+
+def test_a_paused_queue_gives_nothing_and_is_asked_again() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.backend.queue.pause("default", Pause("", NOW + 10 * S))
+    assert bench.fetch() == POLL
+    assert bench.state("a") is State.READY
+    bench.clock.advance(timedelta(seconds=10))
+    bench.fetcher.step(bench.now)
+    assert bench.state("a") is State.RUNNING

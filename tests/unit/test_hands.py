@@ -1,0 +1,47 @@
+"""What a worker has in hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from attrs import define
+
+from chronoq.app.hands import Hands, Pace
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Claim, Job
+from chronoq.domain.verdict import Done
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def claim() -> Claim:
+    return Claim(Job(JobId("q", "j"), "task", b"[[],{}]", NOW, NOW), 1, 1, "w", NOW + timedelta(seconds=30))
+
+
+def test_a_worker_is_not_empty_handed_while_a_verdict_is_on_its_way_to_the_outbox() -> None:
+    seen: list[bool] = []
+
+    @define
+    class Watched(Pace):
+        def saw(self, length: timedelta) -> None:  # called between the two: no longer held, not yet put out
+            seen.append(hands.empty)
+
+    hands = Hands(1, pace=Watched())
+    run = hands.take(claim())
+    assert not hands.empty
+
+    assert hands.finish(run, Done(), now=NOW)
+
+    assert seen == [False]
+    assert not hands.empty
+    hands.outbox.clear()
+    assert hands.empty
+
+
+def test_a_run_that_somebody_else_let_go_of_leaves_nothing_behind() -> None:
+    hands = Hands(1)
+    run = hands.take(claim())
+
+    assert hands.drop(run)
+    assert not hands.finish(run, Done(), now=NOW)
+    assert hands.empty

@@ -1,0 +1,195 @@
+"""The one loop of all actors, in virtual time and in a thread."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from attrs import define, field
+
+from chronoq.adapters.system import SystemClock
+from chronoq.app.loop import FIRST_PAUSE, LONGEST_PAUSE, Ear, Loop, Trouble
+from chronoq.domain.errors import Unreachable
+from chronoq.testing import ManualClock
+from tests.servers import eventually
+from tests.unit.made import NOW, S
+
+
+@define
+class Doing:
+    """An actor that does what it is given."""
+
+    what: Callable[[datetime], datetime]
+    steps: list[datetime] = field(factory=list)
+
+    def step(self, now: datetime) -> datetime:
+        self.steps.append(now)
+        return self.what(now)
+
+
+def fails(error: Exception) -> Doing:
+    def what(now: datetime) -> datetime:
+        raise error
+
+    return Doing(what)
+
+
+def pauses(loop: Loop, clock: ManualClock, many: int) -> list[float]:
+    found = []
+    for _ in range(many):
+        until = loop.turn()
+        found.append((until - clock.now()).total_seconds())
+        clock.move_to(until)
+    return found
+
+
+def test_the_next_turn_is_due_when_the_step_says() -> None:
+    clock = ManualClock(start=NOW)
+    assert Loop("it", Doing(lambda now: now + S), clock).turn() == NOW + S
+
+
+@pytest.mark.parametrize("error", [Unreachable("gone."), ValueError("a bug")])
+def test_after_failed_steps_the_pauses_grow_up_to_five_seconds(error: Exception) -> None:
+    clock = ManualClock(start=NOW)
+    assert pauses(Loop("it", fails(error), clock), clock, 9) == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+
+
+def test_one_good_step_makes_the_pauses_short_again() -> None:
+    clock, bad = ManualClock(start=NOW), [True]
+
+    def what(now: datetime) -> datetime:
+        if bad[0]:
+            raise Unreachable("gone.")
+        return now + S
+
+    loop = Loop("it", Doing(what), clock)
+    pauses(loop, clock, 5)
+    bad[0] = False
+    pauses(loop, clock, 1)
+    assert loop.pause == FIRST_PAUSE < LONGEST_PAUSE
+
+
+def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    clock, trouble, bad = ManualClock(start=NOW), Trouble(), [True]
+
+    def what(now: datetime) -> datetime:
+        if bad[0]:
+            raise Unreachable("Cannot reach it.")
+        return now + S
+
+    loops = [Loop(name, Doing(what), clock, trouble) for name in ("a", "b", "c")]
+    for _ in range(20):
+        for loop in loops:
+            loop.turn()
+        clock.advance("1s")
+    bad[0] = False
+    for loop in loops * 3:
+        loop.turn()
+    assert [record.getMessage() for record in caplog.records] == [
+        "⚠ Cannot reach it. Trying again, with growing pauses.",
+        "⚠ the backend answers again after 20s",
+    ]
+
+
+def test_an_outage_of_a_part_of_the_backend_is_one_line_too(caplog: pytest.LogCaptureFixture) -> None:
+    clock, trouble = ManualClock(start=NOW), Trouble()
+    well, ill = Loop("well", Doing(lambda now: now + S), clock, trouble), Loop("ill", fails(Unreachable("No.")), clock, trouble)
+    for _ in range(20):
+        well.turn()
+        ill.turn()
+        clock.advance("1s")
+    assert len(caplog.records) == 1
+
+
+def test_two_outages_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    trouble = Trouble()
+    for start in (0, 100):
+        trouble.met("it", Unreachable("No."), now=NOW + start * S)
+        trouble.over("it", now=NOW + (start + 5) * S)
+    assert len(caplog.records) == 4
+
+
+def test_a_bug_is_logged_with_its_traceback_and_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock(start=NOW)
+    pauses(Loop("fetcher", fails(ValueError("a bug")), clock), clock, 2)
+    assert "⚠ fetcher: a step failed; going on" in caplog.text
+    assert "ValueError: a bug" in caplog.text
+
+
+def test_it_runs_in_a_thread_until_it_is_stopped() -> None:
+    actor = Doing(lambda now: now)
+    loop = Loop("it", actor, SystemClock())
+    loop.start()
+    eventually(lambda: len(actor.steps) > 10)
+    loop.stop()
+    loop.join()
+    assert loop.thread is not None
+    assert not loop.thread.is_alive()
+
+
+def test_a_wake_up_ends_its_rest() -> None:
+    actor = Doing(lambda now: now + timedelta(hours=1))
+    loop = Loop("it", actor, SystemClock())
+    loop.start()
+    for many in (1, 2, 3):
+        eventually(lambda many=many: len(actor.steps) == many)
+        loop.wake.set()
+    loop.stop()
+    loop.join()
+    assert loop.thread is not None
+    assert not loop.thread.is_alive()
+
+
+def test_a_wake_up_during_a_step_is_not_lost() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def what(now: datetime) -> datetime:
+        inside.set()
+        go_on.wait(10)
+        return now + timedelta(hours=1)
+
+    actor = Doing(what)
+    loop = Loop("it", actor, SystemClock())
+    loop.start()
+    assert inside.wait(10)
+    loop.wake.set()
+    go_on.set()
+    eventually(lambda: len(actor.steps) >= 2)
+    loop.stop()
+    loop.join()
+
+
+def test_an_actor_may_stop_its_own_loop() -> None:
+    def what(now: datetime) -> datetime:
+        loop.stop()
+        loop.join()
+        return now
+
+    loop = Loop("it", Doing(what), SystemClock())
+    loop.start()
+    assert loop.thread is not None
+    loop.thread.join(10)
+    assert not loop.thread.is_alive()
+
+
+def test_an_ear_listens_only_while_it_is_asked_to() -> None:
+    heard: list[object] = []
+    ear = Ear(lambda patience: "news", heard.append, patience=timedelta(0))
+    ear.step(NOW)
+    assert not heard
+    ear.wanted.set()
+    assert ear.step(NOW) == NOW
+    assert heard == ["news"]
+
+
+def test_an_ear_that_cannot_listen_has_whoever_waits_look_for_himself() -> None:
+    heard: list[object] = []
+
+    def listen(patience: timedelta) -> object:
+        raise Unreachable("No.")
+
+    ear = Ear(listen, heard.append, patience=timedelta(0))
+    ear.wanted.set()
+    with pytest.raises(Unreachable):
+        ear.step(NOW)
+    assert heard == [None]
