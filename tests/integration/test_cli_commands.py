@@ -57,7 +57,8 @@ def kill(cli: Cli, *keys: str) -> None:
         cli("enqueue", "slow", "1", "--id", key)
     backend = Scheduler(allow_dynamic_queues=True).backend
     now = backend.clock.now()
-    claims = backend.queue.claim([("default", len(keys))], worker="w", lease=timedelta(seconds=30), now=now).claims
+    wants, lease = [("default", len(keys))], timedelta(seconds=30)
+    claims = backend.queue.claim(wants, worker="w", lease=lease, now=now).claims
     verdict = Dead(Failure("builtins.RuntimeError", "no way", "Traceback ..."))
     backend.queue.settle([(claim, verdict) for claim in claims], now=now)
     backend.close()
@@ -212,8 +213,9 @@ def test_stats_count_everything(cli: Cli) -> None:
 def test_config_says_where_each_setting_came_from(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool.chronoq]\ngrace = '5s'\nlease = '9s'\nnamespace = 'file'\n")
-    (tmp_path / "cli_jobs.py").write_text("from chronoq import Scheduler\napp = Scheduler(lease='8s', grace='7s')\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.chronoq]\ngrace = '5s'\nnamespace = 'file'\n")
+    app = "Scheduler(lease='8s', grace='7s')"
+    (tmp_path / "cli_jobs.py").write_text(f"from chronoq import Scheduler\napp = {app}\n")
     monkeypatch.setenv("CHRONOQ_GRACE", "6s")
 
     found = cli.json("config", "--url", "redis://u:secret@h/0")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, time
 
 import pytest
 
 from chronoq.domain.job import State
 from tests.faults import Stage, on_stage
-from tests.servers import Server
+from tests.servers import Server, eventually
 
 NewServer = Callable[..., Server]
 
@@ -23,3 +24,55 @@ def stage(new_server: NewServer, tmp_path: Path) -> Iterator[Stage]:
 def test_a_job_without_a_due_time_is_ready_at_once(stage: Stage) -> None:
     for number in range(20):  # at any part of a millisecond
         assert stage.task("work").enqueue(number).status() is State.READY
+
+
+WINDOW = 6.0
+"""Seconds to watch: one of the few tests in which real time has to pass, for the promise is a rate."""
+
+
+def watched(server: Server, seconds: float) -> list[str]:
+    """The commands that clients have sent in so many seconds, without those that scripts call inside the server."""
+    seen: list[str] = []
+    deadline = monotonic() + seconds
+    with server.client().monitor() as monitor:
+        while monotonic() < deadline:
+            if monitor.connection.can_read(0.2):
+                command = monitor.next_command()
+                if command["client_type"] != "lua":
+                    seen.append(str(command["command"]))
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["worker", "scheduler"])
+def test_an_idle_process_makes_fewer_than_five_commands_a_second(stage: Stage, kind: str) -> None:
+    process = (
+        stage.process("worker", "--queues", "work", lease="30s", lock_ttl="10s")
+        if kind == "worker"
+        else stage.process("scheduler", lease="30s", lock_ttl="10s")
+    )
+    with process:
+        life = stage.app.backend.life
+        eventually(lambda: life.roll(now=stage.app.backend.clock.now()), within=30)
+        seen = watched(stage.server, WINDOW)
+        assert process.alive
+
+    assert seen, "it does nothing at all, or nothing was seen"
+    assert len(seen) / WINDOW < 5, seen
+
+
+def test_a_job_wakes_an_idle_worker_within_milliseconds(stage: Stage) -> None:
+    waits = []
+    with stage.worker("-q", "--queues", "work", lease="30s"):
+        task = stage.task("work")
+        task.enqueue(0).result(timeout="30s")
+        for number in range(1, 201):
+            sent = time()
+            handle = task.enqueue(number)
+            start = eventually(lambda: stage.ledger.of("start", handle.job_id.key))[0]  # noqa: B023
+            waits.append(start.at - sent)
+            eventually(lambda: stage.ledger.of("end", handle.job_id.key))  # noqa: B023  # idle again
+
+    waits.sort()
+    p50, p99 = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+    print(f"a job starts after {p50 * 1000:.2f} ms (p50), {p99 * 1000:.2f} ms (p99)")
+    assert p50 < 0.05

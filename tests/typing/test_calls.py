@@ -219,5 +219,5 @@ app.schedule("10s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentT
 app.schedule(every("10s"), overlap=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 app.schedule(every("10s"), cacth_up="latest")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 app.schedule(every("10s"), catch_up="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-app.add_schedule("nightly", plain, every("1d"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+app.add_schedule("nightly", plain, every("1d"))
 every(b"10s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -33,7 +33,9 @@ def options(**given: Any) -> Options:
 
 def plan(rhythm: Rhythm | None = None, **policy: Any) -> Schedule:
     """A schedule that fires each minute unless told otherwise."""
-    return Schedule(ScheduleId("default", "tick"), rhythm or every("1m"), "tick", b"[[],{}]", Policy(**policy))
+    return Schedule(
+        ScheduleId("default", "tick"), rhythm or every("1m"), "tick", b"[[],{}]", Policy(**policy)
+    )
 
 
 def saved(schedule: Schedule, at: datetime = NOW) -> Stored:

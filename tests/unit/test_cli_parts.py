@@ -18,6 +18,7 @@ from chronoq.cli import load, logs
 from chronoq.cli.main import LAZY, root, run
 from chronoq.cli.out import plain, text
 from chronoq.cli.process import Watch
+from chronoq.domain.errors import ChronoqError
 from chronoq.domain.lease import Kind
 from chronoq.domain.rhythm import every
 
@@ -63,7 +64,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "from chronoq import Scheduler\napp = Scheduler()\nother = 5\ndef make():\n    return Scheduler()\n"
     )
     (tmp_path / "shop_broken.py").write_text("import no_such_thing\n")
-    (tmp_path / "shop_cron.py").write_text("from chronoq import cron\n\ncron('0 9 * * *', tz='Europe/Berln')\n")
+    wrong = "cron('0 9 * * *', tz='Europe/Berln')"
+    (tmp_path / "shop_cron.py").write_text(f"from chronoq import cron\n\n{wrong}\n")
     return tmp_path
 
 
@@ -78,20 +80,20 @@ def test_an_application_is_found_by_its_path(place: Path) -> None:
         ("shpo:app", False, "E04", r"No module 'shpo' for --app 'shpo:app'\. Searched .*\. Near: shop"),
         ("zzz:app", False, "E04", r"No module 'zzz' .* holds zzz\.py"),
         ("shop:ap", False, "E05", r"'shop' has no attribute 'ap'\. Scheduler objects there: app\."),
-        ("shop:make", False, "E06", r"shop:make is a function, not a Scheduler\. For a factory add --factory\."),
+        ("shop:make", False, "E06", r"is a function, not a Scheduler\. For a factory add --factory\."),
         ("shop:other", False, "E06", r"shop:other is of type int, not a Scheduler\. .* there: app"),
         ("shop:other", True, "E06", r"of type int, not a function"),
         ("shop:app.queues.items", True, "E06", r"gave dict_items, not a Scheduler"),
         ("shop", False, "", r"not of the form module:attr.*--app shop:app"),
         ("./shop.py:app", False, "", r"file name.*--app shop:app"),
-        ("shop_broken:app", False, "", r"'shop_broken' cannot be imported: ModuleNotFoundError.*shop_broken\.py:1"),
+        ("shop_broken:app", False, "", r"cannot be imported: ModuleNotFoundError.*shop_broken\.py:1"),
         ("shop_cron:app", False, "E15", r"Did you mean 'Europe/Berlin'\? In.*shop_cron\.py:3"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_told_what_is_there(
     place: Path, path: str, factory: bool, code: str, says: str
 ) -> None:
-    with pytest.raises(load.ChronoqError, match=says) as refused:
+    with pytest.raises(ChronoqError, match=says) as refused:
         load.load(path, factory=factory)
     assert refused.value.code == code
 

@@ -88,7 +88,9 @@ def test_an_unknown_setting_is_refused_with_the_near_one(tmp_path: Path) -> None
 
 
 def test_an_unknown_setting_in_the_table_is_refused_too(tmp_path: Path) -> None:
-    with pytest.raises(UnknownOption, match=r"'leese' is not a setting \(.*pyproject\.toml\)\. Did you mean 'lease'\?"):
+    with pytest.raises(
+        UnknownOption, match=r"'leese' is not a setting \(.*pyproject\.toml\)\. Did you mean 'lease'\?"
+    ):
         made(tmp_path, "[tool.chronoq]\nleese = 1\n")
 
 
@@ -112,7 +114,9 @@ def test_an_unknown_setting_in_the_table_is_refused_too(tmp_path: Path) -> None:
         ("namespace", ""),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_with_its_source(tmp_path: Path, setting: str, value: object) -> None:
+def test_a_value_that_does_not_fit_is_refused_with_its_source(
+    tmp_path: Path, setting: str, value: object
+) -> None:
     with pytest.raises(BadSetting) as caught:
         made(tmp_path, code={setting: value})
     assert str(caught.value).startswith(f"{setting}={value!r} (from the program) cannot be used: ")

@@ -84,7 +84,10 @@ def test_a_result_can_be_waited_for_in_virtual_time() -> None:
 
 def test_a_result_that_does_not_come_is_a_timeout() -> None:
     app = App()
-    with app.start(workers=0), pytest.raises(errors.ResultTimeout, match="1d of virtual time|24h of virtual time"):
+    with (
+        app.start(workers=0),
+        pytest.raises(errors.ResultTimeout, match="within 24h of virtual time"),
+    ):
         app.send.enqueue("Ada").result()
 
 
@@ -100,7 +103,9 @@ def test_run_until_gives_up_with_the_figures() -> None:
     app = App()
     with app.start() as drill:
         app.send.using(delay="2h").enqueue("Ada")
-        with pytest.raises(AssertionError, match=r"Not within 1h .* default: 1 delayed, 0 ready, 0 running, 0 dead, 0 done"):
+        with pytest.raises(
+            AssertionError, match=r"Not within 1h .* default: 1 delayed, 0 ready, 0 running, 0 dead, 0 done"
+        ):
             drill.run_until(lambda: app.notes, within="1h")
 
 
@@ -478,7 +483,9 @@ def test_a_schedule_keeps_its_wall_clock_time_through_the_spring() -> None:
 # outages
 
 
-def test_nothing_is_lost_in_an_outage_and_it_is_two_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_lost_in_an_outage_and_it_is_two_lines_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = App()
     with app.start(schedulers=0) as drill:
         app.work.enqueue("1s")

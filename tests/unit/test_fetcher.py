@@ -84,7 +84,9 @@ def test_it_never_claims_more_than_it_can_hold_and_leaves_no_slot_free_while_the
     names = [f"q{place}" for place in range(len(backlog))]
     bench = Bench(slots=slots, queues=names)
     bench.registry.tasks.clear()
-    bench.put(*(job(f"{n}", queue=name) for name, many in zip(names, backlog, strict=True) for n in range(many)))
+    bench.put(
+        *(job(f"{n}", queue=name) for name, many in zip(names, backlog, strict=True) for n in range(many))
+    )
     bench.fetch()
     assert len(bench.hands.held) == min(slots, sum(backlog))
 
@@ -145,7 +147,9 @@ def test_a_verdict_waits_in_the_outbox_through_an_outage_and_is_settled_then() -
     assert bench.counts().done == 1
 
 
-def test_a_verdict_whose_reply_was_lost_is_settled_again_and_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_verdict_whose_reply_was_lost_is_settled_again_and_counts_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     bench = Bench()
     bench.put("a")
     bench.fetch()

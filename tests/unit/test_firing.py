@@ -53,7 +53,9 @@ def test_nothing_happens_before_the_due_time() -> None:
 def test_the_data_interval_reaches_from_the_time_before_to_its_own() -> None:
     first, stored = step(saved(plan()), NOW + MINUTE)
     second, _ = step(stored, NOW + 2 * MINUTE)
-    spans = [(job.origin.start, job.origin.end) for firing in (first, second) for job in firing.jobs if job.origin]
+    spans = [
+        (job.origin.start, job.origin.end) for firing in (first, second) for job in firing.jobs if job.origin
+    ]
     assert spans == [(NOW, NOW + MINUTE), (NOW + MINUTE, NOW + 2 * MINUTE)]
 
 
@@ -422,8 +424,15 @@ def test_each_nominal_time_has_one_fate_and_they_follow_in_order(
         now += pause * timedelta(milliseconds=97)
         firing, after = step(stored, now, live=live)
         assert nominals(firing) == [one.nominal for one in firing.outcomes if one.what is Happened.FIRED]
-        assert after.cursor.next is None or after.cursor.next > now or after.cursor.held or len(firing.jobs) == AT_ONCE
-        assert after.cursor.next is None or stored.cursor.next is None or after.cursor.next >= stored.cursor.next
+        assert (
+            after.cursor.next is None
+            or after.cursor.next > now
+            or after.cursor.held
+            or len(firing.jobs) == AT_ONCE
+        )
+        assert (
+            after.cursor.next is None or stored.cursor.next is None or after.cursor.next >= stored.cursor.next
+        )
         fired += len(firing.jobs)
         decided += firing.outcomes
         stored = after

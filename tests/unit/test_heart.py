@@ -84,7 +84,9 @@ def test_progress_is_passed_on_with_the_beat_and_only_when_it_is_new() -> None:
     assert bench.outage.calls["report"] == 1
 
 
-def test_a_worker_that_cannot_renew_stops_its_jobs_before_the_lease_ends(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_that_cannot_renew_stops_its_jobs_before_the_lease_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """L7"""
     bench = Bench()
     (run,) = bench.held("a")

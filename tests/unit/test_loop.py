@@ -93,7 +93,10 @@ def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(caplog: pytest.Lo
 
 def test_an_outage_of_a_part_of_the_backend_is_one_line_too(caplog: pytest.LogCaptureFixture) -> None:
     clock, trouble = ManualClock(start=NOW), Trouble()
-    well, ill = Loop("well", Doing(lambda now: now + S), clock, trouble), Loop("ill", fails(Unreachable("No.")), clock, trouble)
+    well, ill = (
+        Loop("well", Doing(lambda now: now + S), clock, trouble),
+        Loop("ill", fails(Unreachable("No.")), clock, trouble),
+    )
     for _ in range(20):
         well.turn()
         ill.turn()
@@ -109,7 +112,9 @@ def test_two_outages_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 4
 
 
-def test_a_bug_is_logged_with_its_traceback_and_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_logged_with_its_traceback_and_does_not_end_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     clock = ManualClock(start=NOW)
     pauses(Loop("fetcher", fails(ValueError("a bug")), clock), clock, 2)
     assert "⚠ fetcher: a step failed; going on" in caplog.text

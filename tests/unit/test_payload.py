@@ -52,7 +52,11 @@ def there_and_back(annotation: Any, value: Any) -> Any:
 
 
 json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
@@ -105,11 +109,16 @@ def test_an_int_will_do_for_a_float() -> None:
 
 
 def test_without_an_annotation_it_stays_json() -> None:
-    assert there_and_back(Any, (1, {"a": datetime(2026, 3, 2, tzinfo=UTC)})) == [1, {"a": "2026-03-02T00:00:00+00:00"}]
+    assert there_and_back(Any, (1, {"a": datetime(2026, 3, 2, tzinfo=UTC)})) == [
+        1,
+        {"a": "2026-03-02T00:00:00+00:00"},
+    ]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [{"a": (x,)}], lambda x: {x}, Point, lambda x: [Point(0, x)]])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: x, lambda x: [{"a": (x,)}], lambda x: {x}, Point, lambda x: [Point(0, x)]]
+)
 def test_a_number_that_json_has_not_is_refused(number: float, wrap: Any) -> None:
     with pytest.raises(ValueError, match="is not a JSON number"):
         encoded(wrap(number))
@@ -137,7 +146,10 @@ def test_an_integer_past_all_bounds_is_refused_too() -> None:
 
 
 def test_long_digits_that_are_no_integer_are_read() -> None:
-    assert decoded(b'["123456789012345678901234", 18446744073709551615]') == ["123456789012345678901234", 2**64 - 1]
+    assert decoded(b'["123456789012345678901234", 18446744073709551615]') == [
+        "123456789012345678901234",
+        2**64 - 1,
+    ]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1,]", b"NaN", b"\xff", b"[1] x"])
@@ -156,10 +168,16 @@ def test_a_nest_without_an_end_is_refused_on_both_sides() -> None:
 
 
 def test_the_same_set_is_the_same_work_in_every_process() -> None:
-    program = "from chronoq.app.payload import encoded; print(encoded({'a','b','c','d',(1,2)} - {1}).decode())"
+    program = (
+        "from chronoq.app.payload import encoded; print(encoded({'a','b','c','d',(1,2)} - {1}).decode())"
+    )
     texts = {
         subprocess.run(
-            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2", "3")
     }
@@ -170,7 +188,9 @@ def test_keywords_in_another_order_are_the_same_work() -> None:
     def send(**kwargs: int) -> None: ...
 
     signature = Signature.of(send)
-    assert signature.encode([], {"a": 1, "b": 2}, limit=LIMIT) == signature.encode([], {"b": 2, "a": 1}, limit=LIMIT)
+    assert signature.encode([], {"a": 1, "b": 2}, limit=LIMIT) == signature.encode(
+        [], {"b": 2, "a": 1}, limit=LIMIT
+    )
 
 
 def test_e10_names_the_argument_and_its_type_and_what_to_do() -> None:
@@ -185,7 +205,9 @@ def test_e10_names_the_argument_and_its_type_and_what_to_do() -> None:
     )
 
 
-@pytest.mark.parametrize("value", [object(), lambda: None, {1: "a"}, 1j, 2**64, math.nan, "\ud800", [object()], Point])
+@pytest.mark.parametrize(
+    "value", [object(), lambda: None, {1: "a"}, 1j, 2**64, math.nan, "\ud800", [object()], Point]
+)
 def test_each_thing_without_a_json_form_is_refused_as_e10(value: object) -> None:
     def send(thing: Any) -> None: ...
 
@@ -270,7 +292,9 @@ def test_stored_arguments_that_are_none_are_refused(payload: bytes) -> None:
 
 
 def test_a_result_that_cannot_be_stored_says_so() -> None:
-    with pytest.raises(NotStorable, match=r"The result of send \(object\) cannot be stored: .*object has no JSON form"):
+    with pytest.raises(
+        NotStorable, match=r"The result of send \(object\) cannot be stored: .*object has no JSON form"
+    ):
         result_bytes(object(), task="send", limit=LIMIT)
     with pytest.raises(TooLarge, match=r"The result of send is 1 MB \(limit 256 kB\)\. Return a reference\."):
         result_bytes("x" * 1_000_000, task="send", limit=LIMIT)

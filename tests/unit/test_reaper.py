@@ -58,7 +58,9 @@ def test_two_reapers_charge_one_crash(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     bench.held("a")
     bench.clock.advance(LEASE)
-    verdict = after_lapse(bench.backend.queue.expired(["default"], now=bench.now, limit=9)[0], now=bench.now, max_crashes=3)
+    verdict = after_lapse(
+        bench.backend.queue.expired(["default"], now=bench.now, limit=9)[0], now=bench.now, max_crashes=3
+    )
     (run,) = bench.hands.held
     sweep(bench)
     assert bench.backend.queue.settle([(run.claim, verdict)], now=bench.now) == [False]

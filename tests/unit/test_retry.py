@@ -79,7 +79,9 @@ def test_every_error_is_retried_unless_the_policy_says_otherwise() -> None:
     assert RetryPolicy().wants(REFUSED)
 
 
-@pytest.mark.parametrize("name", ["smtp.Refused", "Refused", "smtp.SMTPError", "SMTPError", "OSError", "builtins.OSError"])
+@pytest.mark.parametrize(
+    "name", ["smtp.Refused", "Refused", "smtp.SMTPError", "SMTPError", "OSError", "builtins.OSError"]
+)
 def test_an_error_is_known_by_the_bare_or_dotted_name_of_its_class_or_a_base(name: str) -> None:
     assert RetryPolicy(retry_on=[name]).wants(REFUSED)
     assert not RetryPolicy(give_up_on=[name]).wants(REFUSED)
@@ -106,5 +108,5 @@ def test_a_policy_without_a_delay_or_with_a_shrinking_one_is_refused() -> None:
         RetryPolicy(delays=[])  # type: ignore[arg-type]
     with pytest.raises(BadSetting, match="factor"):
         RetryPolicy(factor=0.5)
-    with pytest.raises(BadDuration, match="E18|not a duration"):
+    with pytest.raises(BadDuration, match="not a duration"):
         RetryPolicy.exponential("soon")

@@ -317,7 +317,13 @@ def test_the_context_tells_a_handler_about_its_job() -> None:
 
     origin = Origin(ScheduleId("default", "daily"), NOW, NOW - DAY, NOW)
     ran(
-        it, payload=b'[["Ada"],{}]', token=5, attempt=2, crashes=1, origin=origin, options=options(meta=b'{"trace":"7"}')
+        it,
+        payload=b'[["Ada"],{}]',
+        token=5,
+        attempt=2,
+        crashes=1,
+        origin=origin,
+        options=options(meta=b'{"trace":"7"}'),
     )
     (ctx,) = seen
     assert (ctx.id, ctx.key, ctx.queue, ctx.task) == ("default:a", "a", "default", "it")
@@ -370,7 +376,10 @@ def test_arguments_never_reach_the_log(caplog: pytest.LogCaptureFixture) -> None
     ("verdict", "text"),
     [
         (Done(), "✔ send  a  1.41s"),
-        (Retry(NOW + 8 * S, Failure("smtp.SMTPError", "451\nlater")), "✖ send  a  SMTPError: 451 · retry 1 of 3 in 8s"),
+        (
+            Retry(NOW + 8 * S, Failure("smtp.SMTPError", "451\nlater")),
+            "✖ send  a  SMTPError: 451 · retry 1 of 3 in 8s",
+        ),
         (Dead(Failure("KeyError")), "✖ send  a  KeyError · given up, in the dead letters"),
         (Snooze(NOW + MINUTE, ""), "⏾ send  a  snoozed · again in 1m"),
         (Cancelled(), "⊘ send  a  cancelled after 1.41s"),

@@ -22,7 +22,9 @@ def test_an_unchanged_schedule_keeps_its_due_time_and_all_the_rest() -> None:
 
 
 def test_a_changed_schedule_is_planned_anew_from_now() -> None:
-    stored = evolve(saved(plan()), cursor=cursor(NOW - HOUR, version=4, fires=7, last=NOW - 2 * HOUR, held=True))
+    stored = evolve(
+        saved(plan()), cursor=cursor(NOW - HOUR, version=4, fires=7, last=NOW - 2 * HOUR, held=True)
+    )
     put, after = planned(stored, plan(every("5m")), now=NOW)
     assert put is Put.UPDATED
     assert after == Cursor(5, NOW + 5 * MINUTE, NOW, fires=7)

@@ -32,12 +32,15 @@ def send(to: str, subject: str) -> None: ...
 
 def test_e09_reads_as_the_documentation_shows_it() -> None:
     assert refusal(send, "a@b.c") == (
-        "send() got a wrong call: missing 'subject'. Signature: send(to: str, subject: str). Nothing was enqueued."
+        "send() got a wrong call: missing 'subject'. Signature: send(to: str, subject: str). "
+        "Nothing was enqueued."
     )
 
 
 def test_e09_reads_the_same_where_annotations_are_postponed() -> None:
-    assert refusal(postponed.send, "a@b.c").endswith("Signature: send(to: str, subject: str). Nothing was enqueued.")
+    assert refusal(postponed.send, "a@b.c").endswith(
+        "Signature: send(to: str, subject: str). Nothing was enqueued."
+    )
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,10 @@ class Office:
         raise AssertionError("it never rests")
 
     def made(self) -> list[str]:
-        found = [self.backend.queue.find("default", state, now=self.now).items for state in (State.DELAYED, State.READY)]
+        found = [
+            self.backend.queue.find("default", state, now=self.now).items
+            for state in (State.DELAYED, State.READY)
+        ]
         return sorted(one.job.id.key for items in found for one in items)
 
 
@@ -154,7 +157,9 @@ def test_a_leader_that_slept_past_its_lock_is_deposed(caplog: pytest.LogCaptureF
     assert office.told[-1] == ("first", False)
 
 
-def test_a_leader_that_does_not_know_it_was_replaced_is_refused_and_deposed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_leader_that_does_not_know_it_was_replaced_is_refused_and_deposed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """S2: no firing passes the fence under an older token, however the clocks stand."""
     office = Office()
     office.save(tick(overlap="allow"))

@@ -49,7 +49,10 @@ def test_each_verdict_leads_to_one_state_and_counts_an_attempt_or_not(
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_an_attempt_that_failed_is_made_again_while_retries_are_left(attempt: int) -> None:
     retry = after_failure(
-        claim(attempt=attempt, options=options(retry=RetryPolicy.listed([5, 6, 7]))), FAILED, now=NOW, chance=0
+        claim(attempt=attempt, options=options(retry=RetryPolicy.listed([5, 6, 7]))),
+        FAILED,
+        now=NOW,
+        chance=0,
     )
     assert retry == Retry(NOW + (4 + attempt) * S, FAILED)
 

@@ -31,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN_WORK = "0"
 
 
-class Malformed(ValueError):  # noqa: N818 - it says what a value is
+class Malformed(ValueError):
     """A stored value cannot be read. The message says why, in a form that people may see."""
 
 

@@ -58,14 +58,28 @@ class JobHandle(Generic[R]):
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(arrive, ending)
 
-        stop = await self._app.off_loop(self._app.client.listener.wait, self.job_id, tell)
+        stops: list[Callable[[], None]] = []
+        over = False
+
+        def begin() -> None:
+            stops.append(self._app.client.listener.wait(self.job_id, tell))
+            if over:  # cancelled meanwhile
+                stops[0]()
+
         try:
-            ending = await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
+            await self._app.off_loop(begin)
+            ending = await self._within(future, limit)
+        finally:
+            over = True
+            for stop in stops:
+                stop()
+        return self._value(ended(self.job_id, ending))
+
+    async def _within(self, future: "asyncio.Future[Ending | None]", limit: timedelta | None) -> Ending | None:
+        try:
+            return await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
         except TimeoutError:
             raise _late(self.job_id, limit) from None
-        finally:
-            stop()
-        return self._value(ended(self.job_id, ending))
 
     def status(self) -> State | None:
         """Where it is: delayed, ready, running, dead, done, cancelled, expired; None when it is not known."""

@@ -155,10 +155,11 @@ class Scheduler:
         return decorate
 
     def add_schedule(
-        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
+        self, id: str, task: "Task[..., Any, Any] | Callable[..., Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
     ) -> None:
-        """Declare a schedule of a task; it is stored when the application starts."""
-        self.declared.schedule(task.definition, rhythm, self._own(id, options), self._configured.settings)
+        """Declare a schedule of a task, or of a function, which becomes one; stored when the application starts."""
+        definition = (task if isinstance(task, Task) else self._add(task, {})).definition
+        self.declared.schedule(definition, rhythm, self._own(id, options), self._configured.settings)
 
     def put_schedule(
         self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]

@@ -80,7 +80,7 @@ class Cli:
         return app
 
     def shared(self, app: Scheduler) -> Backend:
-        """The backend, which other processes see too. Errors: usage, for a store that is private to a process."""
+        """The backend, which other processes see too. Errors: `Misuse`, when it is private to a process."""
         self.refuse_private(app)
         return app.backend
 
@@ -140,7 +140,7 @@ def _records(params: Sequence[click.Parameter], ctx: click.Context) -> list[tupl
 
 
 class Group(Command, click.Group):
-    """A group whose commands are imported when they are called: `lazy` maps a name to its place and its help."""
+    """A group; the commands in `lazy`, name to place and help, are imported when they are called."""
 
     command_class = Command
 

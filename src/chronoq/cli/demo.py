@@ -64,7 +64,7 @@ class Tally(logging.Handler):
         super().__init__()
         self.setFormatter(logs.TextFormatter())
         self.lines: deque[str] = deque(maxlen=LINES)
-        self.late: list[timedelta] = []
+        self.late: list[float] = []
         self.run = self.done = self.retried = self.dead = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -75,11 +75,11 @@ class Tally(logging.Handler):
         self.dead += said.startswith("✖") and " · given up" in said
         if said.startswith("▶"):
             self.run += 1
-            self.late.append(duration(said.rpartition(" ")[2]))
+            self.late.append(duration(said.rpartition(" ")[2]).total_seconds())
 
     @property
     def lateness(self) -> timedelta:
-        return median(self.late) if self.late else timedelta(0)
+        return timedelta(seconds=median(self.late)) if self.late else timedelta(0)
 
 
 @click.command(cls=Command)
@@ -121,6 +121,7 @@ def _sum_up(cli: Cli, tally: Tally, took: timedelta) -> None:
         "dead": tally.dead,
         "late_median_ms": round(tally.lateness.total_seconds() * 1000, 1),
     }
-    said = f"{counted(tally.run, 'run')} in {brief(took)}: {tally.done} done, {tally.retried} retried, {tally.dead} dead"
+    said = f"{counted(tally.run, 'run')} in {brief(took)}"
+    said += f": {tally.done} done, {tally.retried} retried, {tally.dead} dead"
     cli.out.done(figures, f"{said} · started {brief(tally.lateness)} late (median)")
     cli.out.note("Next: put @app.task on a function of yours, then: python -m chronoq dev --app yours:app")

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _MARKS = {"▶": "blue", "✔": "green", "✖": "red", "⊘": "yellow", "⏱": "magenta", "♔": "yellow", "⚠": "yellow"}
 
 
-def watch(app: Scheduler, tally: Tally, signals: Signals, over: Callable[[], bool], *, color: bool | None) -> None:
+def watch(
+    app: Scheduler, tally: Tally, signals: Signals, over: Callable[[], bool], *, color: bool | None
+) -> None:
     """Draw until a signal comes or `over` says so."""
     console = Console(no_color=color is False, highlight=False)
     with Live(console=console, auto_refresh=False) as live:
@@ -49,8 +51,10 @@ def _view(app: Scheduler, tally: Tally) -> Group:
 def _schedules(app: Scheduler) -> Table:
     now = app.backend.clock.now()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for head in ("schedule", "rhythm", "next fire", "fires"):
-        table.add_column(head, justify="right" if head == "fires" else "left", min_width=12 if head == "next fire" else 5)
+    table.add_column("schedule")
+    table.add_column("rhythm")
+    table.add_column("next fire", min_width=14)
+    table.add_column("fires", justify="right")
     for stored in app.stored.all():
         cursor = stored.cursor
         rhythm = stored.schedule.rhythm.describe() if stored.schedule else stored.defect
@@ -79,4 +83,6 @@ def _progress(app: Scheduler) -> Table:
 
 def _line(line: str) -> Text:
     at, _, rest = line.partition(" ")
-    return Text.assemble((at + " ", "dim"), (rest[:1], _MARKS.get(rest[:1], "")), rest[1:], no_wrap=True, overflow="ellipsis")
+    mark, rest = rest[:1], rest[1:]
+    parts = ((at + " ", "dim"), (mark, _MARKS.get(mark, "")), rest)
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")

@@ -99,7 +99,8 @@ def _supervise(cli: Cli) -> int:
 
 
 def _child() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "chronoq", *sys.argv[1:]], env={**os.environ, CHILD: "1"})
+    again = [sys.executable, "-m", "chronoq", *sys.argv[1:]]
+    return subprocess.Popen(again, env={**os.environ, CHILD: "1"})  # noqa: S603 - our own command line
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:

@@ -17,6 +17,7 @@ from chronoq.cli.base import Cli, Command, Misuse, NotFound
 from chronoq.domain.errors import Invalid, near
 from chronoq.domain.identity import name
 from chronoq.domain.job import Priority
+from chronoq.domain.lease import Kind
 
 ENDLESS = "for ever"
 
@@ -71,6 +72,9 @@ def enqueue(
         return
     if not cli.quiet and cli.output == "table":
         cli.out.note(handle.id)
+    roll = app.backend.life.roll(now=app.backend.clock.now())
+    if not any(one.process.kind is Kind.WORKER and handle.job_id.queue in one.process.queues for one in roll):
+        cli.out.note(f"⚠ W1 no worker listens on queue {handle.job_id.queue!r}: the job waits until one does")
     result = handle.result(None if wait == ENDLESS else wait)
     shown = orjson.dumps(result, default=str).decode()
     cli.out.done(

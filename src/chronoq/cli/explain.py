@@ -23,9 +23,9 @@ _INSTANT = timedelta(microseconds=1)
 
 @click.command(cls=Command)
 @click.argument("expression", metavar="EXPR")
-@click.option("--tz", default="UTC", show_default=True, metavar="ZONE", help="The time zone whose clock it follows.")
-@click.option("--after", metavar="ISO", help="Look from this moment on; without offset, it is read in the zone.")
-@click.option("--count", type=click.IntRange(0, 10_000), default=5, show_default=True, help="How many fires to list.")
+@click.option("--tz", default="UTC", show_default=True, metavar="ZONE", help="Whose clock it follows.")
+@click.option("--after", metavar="ISO", help="Look from there on; without offset, it is read in the zone.")
+@click.option("--count", type=click.IntRange(0, 10_000), default=5, show_default=True, help="How many fires.")
 @click.option("--seed", default="explain", help="The schedule id that an H depends on.")
 @click.pass_obj
 def explain(cli: Cli, expression: str, tz: str, after: str | None, count: int, seed: str) -> None:

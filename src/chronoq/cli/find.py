@@ -30,7 +30,7 @@ def all_queues(backend: Backend, only: str | None = None) -> list[str]:
 
 
 def job(backend: Backend, word: str, *, states: Iterable[State] = (*LIVE, *ENDED)) -> Snapshot:
-    """The one job that `word` names. Errors: `NotFound`; usage, with the candidates, when there are several."""
+    """The one job that `word` names. Errors: `NotFound`; `Misuse`, when there are several."""
     now = backend.clock.now()
     queue, colon, key = word.rpartition(":")
     queues = [queue] if colon else backend.queue.queues()
@@ -76,7 +76,7 @@ def each(
 
 
 def schedule(backend: Backend, word: str) -> Stored:
-    """The one schedule that `word` names, as `queue:id`, id, or the beginning or last part of one. Errors: as of `job`."""
+    """The one schedule that `word` names: queue:id, id, its beginning or last part. Errors: see `job`."""
     queue, colon, key = word.rpartition(":")
     queues = [queue] if colon else backend.queue.queues()
     exact = [one for one in backend.store.get([ScheduleId(name, key) for name in queues]) if one]

@@ -19,7 +19,10 @@ STATES = [state.value for state in State]
 
 @click.group(cls=Group)
 def jobs() -> None:
-    """List, show, cancel and retry jobs. A job is named by queue:key, by its key, or by the beginning of it."""
+    """List, show, cancel and retry jobs.
+
+    A job is named by queue:key, by its key, or by the beginning of it.
+    """
 
 
 @jobs.command("list")
@@ -126,8 +129,8 @@ def revive(cli: Cli, backend: Backend, found: Sequence[Snapshot]) -> None:
 def show_one(cli: Cli, row: dict[str, Any]) -> None:
     """A job by itself; in a terminal its arguments and result as the JSON that they are."""
     if cli.output == "table":
-        raw = {key: orjson.dumps(row[key]).decode() for key in ("args", "kwargs", "result", "meta") if row.get(key)}
-        row = row | raw
+        raw = [key for key in ("args", "kwargs", "result", "meta") if row.get(key)]
+        row = row | {key: orjson.dumps(row[key]).decode() for key in raw}
     cli.out.one(row, hide=("queue", "key", "when"))
 
 

@@ -44,7 +44,7 @@ class Misused(Broken, Invalid):
 
 
 def load(path: str, *, factory: bool = False) -> Scheduler:
-    """The Scheduler at `module:attr`, looked up from the current directory too. Errors: `BadApp`, `Broken`."""
+    """The Scheduler at `module:attr`, looked up from this directory too. Errors: `BadApp`, `Broken`."""
     module_name, colon, attribute = path.partition(":")
     if module_name.endswith(".py") or "/" in module_name:
         module_name = module_name.removesuffix(".py").strip("./").replace("/", ".")
@@ -53,14 +53,15 @@ def load(path: str, *, factory: bool = False) -> Scheduler:
         )
     if not (module_name and colon and attribute):
         raise BadApp(
-            f"--app {path!r} is not of the form module:attr. Write it as in --app {module_name or 'tasks'}:app"
+            f"--app {path!r} is not of the form module:attr. Write --app {module_name or 'tasks'}:app"
         )
     module = _module(module_name, path)
     value: Any = module
     for part in attribute.split("."):
         if not hasattr(value, part):
             raise NoAttribute(
-                f"{module_name!r} has no attribute {attribute!r}. {_others(module, factory)}{_hint(attribute, module)}"
+                f"{module_name!r} has no attribute {attribute!r}. "
+                f"{_others(module, factory)}{_hint(attribute, module)}"
             )
         value = getattr(value, part)
     if isinstance(value, Scheduler):
@@ -125,7 +126,9 @@ def _broken(error: Exception, what: str) -> Broken:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((ours, "<frozen"))
     ]
-    mine = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith("<")]
+    mine = [
+        frame for frame in frames if not frame.filename.startswith("<") and "importlib" not in frame.filename
+    ]
     place = f" ({Path(mine[-1].filename).name}:{mine[-1].lineno})" if mine else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({Path(error.filename).name}:{error.lineno})"

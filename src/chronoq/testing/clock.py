@@ -11,17 +11,21 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 """When a manual clock starts unless it is told otherwise: a Thursday, at midnight."""
 
 
+def _start(moment: datetime) -> datetime:
+    return aware(moment, name="start")
+
+
 @define
 class ManualClock:
     """A `Clock` that stands still until it is moved. It never goes back."""
 
-    _now: datetime = field(default=START, alias="start", converter=lambda moment: aware(moment, name="start"))
+    _now: datetime = field(default=START, alias="start", converter=_start)
 
     def now(self) -> datetime:
         return self._now
 
     def advance(self, by: Duration) -> datetime:
-        """Move it on by "250ms", "1h30m", a timedelta or seconds; the new time. Errors: `BadDuration` (E18)."""
+        """Move it on by "250ms", "1h30m", a timedelta or seconds; the new time. Errors: `BadDuration`."""
         return self.move_to(self._now + duration(by))
 
     def move_to(self, moment: datetime) -> datetime:

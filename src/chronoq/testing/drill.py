@@ -165,7 +165,9 @@ class Drill:
         """
         limit = duration(within)
         if not self._go(self.now + limit, predicate):
-            raise AssertionError(f"Not within {brief(limit)} of virtual time (it is {self.now}): {self._figures()}")
+            raise AssertionError(
+                f"Not within {brief(limit)} of virtual time (it is {self.now}): {self._figures()}"
+            )
         return self.now
 
     def _go(self, end: datetime, predicate: Callable[[], object]) -> bool:
@@ -194,7 +196,9 @@ class Drill:
     def enqueued(self, task: "Task[..., Any, Any] | str") -> list[Enqueued]:
         """The jobs of a task that wait, delayed or ready, by due time."""
         name = task if isinstance(task, str) else task.name
-        found = [one for state in (State.READY, State.DELAYED) for one in self.jobs(state) if one.job.task == name]
+        found = [
+            one for state in (State.READY, State.DELAYED) for one in self.jobs(state) if one.job.task == name
+        ]
         return [_enqueued(one.job, one.until or one.job.due) for one in found]
 
     def ledger(self, schedule: str, *, queue: str = "default") -> list[Outcome]:
@@ -215,7 +219,9 @@ class Drill:
     @property
     def leader(self) -> int | None:
         """The number of the scheduler that leads, as far as it knows."""
-        leaders = [place for place, one in enumerate(self._schedulers) if one.alive and one.service.ticker.leader]
+        leaders = [
+            place for place, one in enumerate(self._schedulers) if one.alive and one.service.ticker.leader
+        ]
         return leaders[0] if leaders else None
 
     def add_worker(self, *, queues: tuple[str, ...] = ()) -> int:
@@ -245,7 +251,7 @@ class Drill:
             raise _Killed
 
     def stop_worker(self, place: int = 0) -> bool:
-        """Stop it gracefully: it claims no more, finishes within the grace period, and gives back the rest."""
+        """Stop it gracefully: it claims no more, finishes within the grace period, gives back the rest."""
         worker = self._workers[place]
         worker.worker.fetcher.stopping = True
         worker.worker.loops["fetcher"].wake.set()
@@ -278,12 +284,11 @@ class Drill:
         """The next moment at which something is to do; a quiet stretch up to it is leapt over."""
         if self._quiet:
             wakes = (shelf.next_moment() for shelf in self._room.shelves.values())
-            moment = min([end, *(wake for wake in wakes if wake is not None)])
-            self._bridge(max(moment, self.now))
+            moment = min([end, *(wake for wake in wakes if wake is not None and wake > self.now)])
+            self._bridge(moment)
             return moment
-        members = [*self._schedulers, *self._workers]
-        moments = [moment for one in members if one.alive and (moment := one.next()) is not None]
-        return min([end, *(moment for moment in moments if moment > self.now)])
+        dues = (one.next() for one in (*self._schedulers, *self._workers) if one.alive)
+        return min([end, *(due for due in dues if due is not None and due > self.now)])
 
     @property
     def _quiet(self) -> bool:
@@ -291,11 +296,12 @@ class Drill:
         if any(outage.active for outage in (self.queue, self.store, self.lock, self.life)):
             return False
         schedulers = [one for one in self._schedulers if one.alive]
-        if any(shelf.leases or any(shelf.ready) or shelf.time for shelf in self._room.shelves.values()):
+        workers = [one for one in self._workers if one.alive]
+        if schedulers and (self.leader is None or any(shelf.time for shelf in self._room.shelves.values())):
             return False
-        if schedulers and self.leader is None:
+        if workers and any(shelf.leases or any(shelf.ready) for shelf in self._room.shelves.values()):
             return False
-        return not any(one.alive and one.restless for one in [*schedulers, *self._workers])
+        return not any(one.restless for one in [*schedulers, *workers])
 
     def _bridge(self, moment: datetime) -> None:
         """What the living would have renewed, second by second, until `moment`."""
@@ -336,7 +342,9 @@ class Drill:
             return bool(queue.endings([id], now=self.now)[0]) or not queue.get([id], now=self.now)[0]
 
         if not self._go(self.now + PATIENCE, over):
-            raise ResultTimeout(f"Job {id} has not ended within {brief(PATIENCE)} of virtual time. It goes on.")
+            raise ResultTimeout(
+                f"Job {id} has not ended within {brief(PATIENCE)} of virtual time. It goes on."
+            )
         tell(queue.endings([id], now=self.now)[0])
         return lambda: None
 
@@ -347,7 +355,8 @@ class Drill:
     def _figures(self) -> str:
         names = self._true.queue.queues()
         return "; ".join(
-            f"{c.queue}: {c.delayed} delayed, {c.ready} ready, {c.running} running, {c.dead} dead, {c.done} done"
+            f"{c.queue}: {c.delayed} delayed, {c.ready} ready, {c.running} running, "
+            f"{c.dead} dead, {c.done} done"
             for c in self._true.queue.counts(names, now=self.now)
         )
 
@@ -394,7 +403,10 @@ class _Member:
         return False
 
     def next(self) -> datetime | None:
-        return min((self.dues[name] for name, loop in self.loops.items() if self.has_reason(name, loop)), default=None)
+        return min(
+            (self.dues[name] for name, loop in self.loops.items() if self.has_reason(name, loop)),
+            default=None,
+        )
 
     def has_reason(self, name: str, loop: Loop) -> bool:
         """Whether its turn could make a difference: most turns of an idle process would not."""
@@ -447,7 +459,12 @@ class _Worker(_Member):
         coroutines = self.worker.coroutines
         if not (coroutines.tasks or coroutines.waiting) or _running_loop():
             return False
-        before = (len(coroutines.tasks), len(coroutines.waiting), self.worker.hands.done, self.worker.hands.failed)
+        before = (
+            len(coroutines.tasks),
+            len(coroutines.waiting),
+            self.worker.hands.done,
+            self.worker.hands.failed,
+        )
         moved = self.timer is not None and self.timer <= now
         self.inside += 1
         try:
@@ -456,7 +473,12 @@ class _Worker(_Member):
             return True
         finally:
             self.inside -= 1
-        after = (len(coroutines.tasks), len(coroutines.waiting), self.worker.hands.done, self.worker.hands.failed)
+        after = (
+            len(coroutines.tasks),
+            len(coroutines.waiting),
+            self.worker.hands.done,
+            self.worker.hands.failed,
+        )
         return moved or before != after
 
     def next(self) -> datetime | None:

@@ -42,7 +42,7 @@ class Outage(Generic[P]):
     port: P = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.port = cast(P, _Front(self))
+        self.port = cast("P", _Front(self))
 
     def fail(
         self, *verbs: str, times: int | None = None, after: bool = False, error: ChronoqError | None = None
@@ -105,6 +105,8 @@ class _Front:
 def _error(verb: str, args: tuple[Any, ...], *, after: bool) -> ChronoqError:
     if after and verb == "submit":
         ids = [str(job.id) for job in args[0]]
-        return Unknown("Lost the backend before it answered. It may have carried out what it was asked.", ids=ids)
+        return Unknown(
+            "Lost the backend before it answered. It may have carried out what it was asked.", ids=ids
+        )
     error: BackendError = Unreachable("Cannot reach the backend (an outage in a test).")
     return error

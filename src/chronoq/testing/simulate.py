@@ -1,4 +1,4 @@
-"""What the schedules of an application will do: the true engine in virtual time, without calling a handler."""
+"""What the schedules of an application will do: the true engine in virtual time, with no handler called."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ class Skip:
 
 @frozen
 class Timeline:
-    """What happened between `start` and `until`. Runs that were under way at the end have an `end` after it."""
+    """What happened between `start` and `until`. Runs under way at the end have an `end` after it."""
 
     start: datetime
     until: datetime
@@ -132,7 +132,9 @@ def simulate(
     lengths = {key if isinstance(key, str) else key.name: duration(d) for key, d in (durations or {}).items()}
     for name in lengths:
         if app.tasks.find(name) is None:
-            raise Invalid(f"simulate: durations names the task {name!r}, which is not registered.{app.tasks.hint(name)}")
+            raise Invalid(
+                f"simulate: durations names the task {name!r}, which is not registered.{app.tasks.hint(name)}"
+            )
     return _Stage(app, lengths, slots).play(begin, end)
 
 

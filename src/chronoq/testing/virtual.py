@@ -5,14 +5,18 @@ import math
 import selectors
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar, TypeVarTuple
 
 from attrs import define, field
 
 from chronoq.app.hands import Run
 from chronoq.app.runner import Runner
 from chronoq.domain.ports import Clock
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @define(eq=False)
@@ -86,8 +90,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._rest = rest
         self.stop()
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
-        future = self.create_future()
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> "asyncio.Future[T]":
+        future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
         except Exception as error:

@@ -156,11 +156,11 @@ class RedisStore:
                 encode_cursor(firing.cursor),
                 _wake(firing.cursor),
             )
-            runs = all(job.run_of for job in firing.jobs)
-            args += (int(firing.stop), int(runs), len(firing.jobs), len(firing.outcomes))
+            args += (int(firing.stop), len(firing.jobs), len(firing.outcomes))
             args += (encode(outcome) for outcome in firing.outcomes)
             for job in firing.jobs:
-                args += (job.id.key, int(job.options.priority), not_before(job.due, now), encode_job(job))
+                args += (job.id.key, int(job.options.priority), not_before(job.due, now))
+                args += (int(job.run_of is not None), encode_job(job))
         places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
         return Call(self.server.scripts["fire"], places, args, lambda reply: [_FIRED[one] for one in reply])
 

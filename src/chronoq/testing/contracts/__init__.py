@@ -21,8 +21,8 @@ yours:
 
 All that they need is that fixture `backend`, of a class or of the module: an empty backend for each test.
 They speak to it through the ports of `chronoq.domain.ports` only, whose docstrings are the promises tested
-here, and hand in every `now`: no test reads or waits for a clock. Where one thread waits for another, a
-quarter of a minute is allowed for what should take a moment.
+here, and hand in every `now`: no test reads or waits for a clock. Who waits has to be
+woken within six seconds of what it waits for.
 
 Numbers such as Q5 refer to the invariants in `docs/guarantees.md`.
 """

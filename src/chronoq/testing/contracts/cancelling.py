@@ -1,7 +1,5 @@
 """Cancelling, reviving and purging: what people do to jobs."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 import pytest
 from attrs import evolve
 

@@ -1,7 +1,5 @@
 """Promotion, claims and leases: what runs next, whose it is, and until when."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from functools import partial
 
 import pytest

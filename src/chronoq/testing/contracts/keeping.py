@@ -1,7 +1,5 @@
 """Schedules at rest: saving, dropping, looking, and which of them are due."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from datetime import datetime, timedelta
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The contract of `LifePort`."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 import pytest
 from attrs import evolve
 

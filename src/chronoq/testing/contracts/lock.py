@@ -1,7 +1,5 @@
 """The contract of `LockPort`."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from functools import partial
 
 import pytest

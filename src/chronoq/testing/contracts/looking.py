@@ -1,7 +1,5 @@
 """What people look at: snapshots, pages, figures, endings."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 import pytest
 from attrs import evolve
 

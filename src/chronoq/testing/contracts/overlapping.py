@@ -1,7 +1,5 @@
 """Runs and their schedule: how many live, how many failed, what holds it back and what sets it free."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 import pytest
 from attrs import evolve
 
@@ -281,6 +279,14 @@ class Overlapping(Chapter):
         moved = evolve(step, expected=evolve(step.expected, version=9))
         assert backend.store.fire([moved], fence=1, now=NOW) == [Fired.MOVED]
         assert backend.store.fire([step], fence=0, now=NOW) == [Fired.STALE]
+        assert backend.queue.extend(claims, lease=HOUR, now=NOW) == [Hold.KEPT]
+
+    @pytest.mark.parametrize("held", [True, False])
+    def test_a_step_that_asks_nobody_to_stop_stops_nobody(self, backend: Backend, held: bool) -> None:
+        claims = fired(backend)
+        (kept,) = backend.store.get([TICK])
+        assert kept is not None
+        assert backend.store.fire([firing(kept, held=held)], fence=1, now=NOW) == [Fired.YES]
         assert backend.queue.extend(claims, lease=HOUR, now=NOW) == [Hold.KEPT]
 
     def test_a_step_that_stops_runs_leaves_waiting_ones_alone(self, backend: Backend) -> None:

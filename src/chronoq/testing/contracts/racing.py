@@ -1,7 +1,5 @@
 """Many at once: each transition is one step, so of several that race for a job one wins."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from collections import Counter
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Verdicts, releases and progress: how a lease ends, and who may end it."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Firing: a step of a schedule is taken once, by whoever saw its cursor, and makes each job once."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 import pytest
 from attrs import evolve
 
@@ -177,6 +175,19 @@ class Stepping(Chapter):
         step = firing(keep(backend.store), run())
         assert backend.store.fire([step], fence=1, now=NOW + HOUR - MS) == [YES]
         assert take(backend.queue, 5, now=NOW + HOUR) == ()
+
+    def test_a_run_that_was_cancelled_while_ready_and_forgotten_is_not_mixed_up(
+        self, backend: Backend
+    ) -> None:
+        """Q1: before anyone claims, its key may be taken still; it is granted once at the most"""
+        bring(backend.queue, State.READY, run())
+        backend.queue.cancel([run().id], now=NOW)
+        late = NOW + 2 * HOUR
+        assert backend.store.fire([firing(keep(backend.store), run())], fence=1, now=late) == [YES]
+        (counts,) = backend.queue.counts([MAIL], now=late)
+        assert counts.ready == counts.accepted - 1
+        assert len(listed(backend.queue, State.READY, now=late)) == counts.ready
+        assert len(take(backend.queue, 5, now=late)) == counts.ready
 
     def test_one_step_does_not_make_the_same_job_twice(self, backend: Backend) -> None:
         """S1"""

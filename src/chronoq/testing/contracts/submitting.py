@@ -1,7 +1,5 @@
 """Submission: what is stored, what is refused, and what the second time is told."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from datetime import timedelta
 
 import pytest

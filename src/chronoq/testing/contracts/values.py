@@ -1,7 +1,5 @@
 """Jobs, schedules and moments for the contracts, and short ways to bring a job somewhere."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Thread
@@ -25,8 +23,10 @@ MS = timedelta(milliseconds=1)
 S = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 LEASE = 30 * S
-PATIENCE = 30 * S
-"""How long a wait may take that should be over in a moment."""
+PATIENCE = 60 * S
+"""How long something may take that should be over in a moment."""
+PROMPTLY = 6 * S
+"""And for those who are woken: backends that look by themselves now and then do so less often than that."""
 
 MAIL = "mail"
 FAILED = Failure("ValueError", "no such address", "Traceback ...", ("app.BadAddress", "builtins.ValueError"))
@@ -191,8 +191,8 @@ class Background(Generic[T]):
         except BaseException as error:
             self._error.append(error)
 
-    def answer(self) -> T:
-        self._thread.join((PATIENCE / 2).total_seconds())
+    def answer(self, within: timedelta = PROMPTLY) -> T:
+        self._thread.join(within.total_seconds())
         assert not self._thread.is_alive(), "it still waits"
         if self._error:
             raise self._error[0]
@@ -202,4 +202,4 @@ class Background(Generic[T]):
 def together(calls: Sequence[Callable[[], T]]) -> list[T]:
     """The answers of all calls, made at the same time, each in a thread of its own."""
     started = [Background(call) for call in calls]
-    return [one.answer() for one in started]
+    return [one.answer(PATIENCE) for one in started]

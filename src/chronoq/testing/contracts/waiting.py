@@ -1,7 +1,5 @@
 """Waiting: who waits is woken. Hints may come early or be missed, so callers look again after each."""
 
-# ruff: noqa: S101 - a contract is made of asserts
-
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial

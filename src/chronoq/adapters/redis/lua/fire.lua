@@ -3,9 +3,8 @@
 --       then for each step the schedule's runs and its ledger, then the ending of each job
 -- ARGV: now, fence ('': none is needed), how long a ledger gets, number of steps; then for each step:
 --       schedule, expected cursor, new cursor, when to look at it again ('': never, +inf: when its runs have ended),
---       whether its runs are asked to stop (0 | 1), whether the jobs are runs of it (0 | 1),
---       number of jobs, number of outcomes,
---       then the outcomes, then for each job: key, priority, due, record
+--       whether its runs are asked to stop (0 | 1), number of jobs, number of outcomes,
+--       then the outcomes, then for each job: key, priority, due, whether it is a run of it (0 | 1), record
 -- Returns for each step: 1 applied, 2 its cursor is another one, 3 a younger leader has been seen
 local FIXED = 15
 local now, fence, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
@@ -19,15 +18,15 @@ end
 local steps, ids, keys, endings, at = {}, {}, {}, {}, 5
 for i = 1, count do
   local step = {runs = KEYS[FIXED + 2 * i - 1], ledger = KEYS[FIXED + 2 * i], at = at, outcomes = {}, first = #keys + 1}
-  step.jobs = tonumber(ARGV[at + 6])
-  local outcomes = tonumber(ARGV[at + 7])
-  for o = 1, outcomes do step.outcomes[o] = ARGV[at + 7 + o] end
-  step.job = at + 8 + outcomes
+  step.jobs = tonumber(ARGV[at + 5])
+  local outcomes = tonumber(ARGV[at + 6])
+  for o = 1, outcomes do step.outcomes[o] = ARGV[at + 6 + o] end
+  step.job = at + 7 + outcomes
   for j = 1, step.jobs do
-    keys[#keys + 1] = ARGV[step.job + 4 * (j - 1)]
+    keys[#keys + 1] = ARGV[step.job + 5 * (j - 1)]
     endings[#keys] = KEYS[FIXED + 2 * count + #keys]
   end
-  at = step.job + 4 * step.jobs
+  at = step.job + 5 * step.jobs
   steps[i], ids[i] = step, ARGV[step.at]
 end
 
@@ -56,14 +55,14 @@ for i, step in ipairs(steps) do
     cursors[#cursors + 1] = moved[id]
     step.added = {}
     for j = 1, step.jobs do
-      local n, from = step.first + j - 1, step.job + 4 * (j - 1)
+      local n, from = step.first + j - 1, step.job + 5 * (j - 1)
       local key, priority, due = keys[n], ARGV[from + 1], ARGV[from + 2]
       local known = ended[n] and tonumber(string.match(ended[n], '^%d+') or 0) > now
       if not (live[n] or new[key] or known or skipped[n] == 1) then
         new[key] = true
         records[#records + 1] = key
-        records[#records + 1] = ARGV[from + 3]
-        table.insert(step.added, key)
+        records[#records + 1] = ARGV[from + 4]
+        if ARGV[from + 3] == '1' then table.insert(step.added, key) end
         if tonumber(due) <= now then
           made = made + 1
           ready[priority] = ready[priority] or {}
@@ -95,7 +94,7 @@ for _, i in ipairs(applied) do
       if redis.call('ZSCORE', KEYS[14], key) then redis.call('SADD', KEYS[15], key) end
     end
   end
-  if #step.added > 0 and ARGV[step.at + 5] == '1' then redis.call('SADD', step.runs, unpack(step.added)) end
+  if #step.added > 0 then redis.call('SADD', step.runs, unpack(step.added)) end
   -- held, but the last run has ended since that was decided: look again at once
   if wake == '+inf' and redis.call('EXISTS', step.runs) == 0 then wake = ARGV[1] end
   if wake == '' then

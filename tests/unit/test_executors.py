@@ -1,0 +1,193 @@
+"""Where handlers run: real threads, and a real event loop."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from chronoq import Scheduler, errors
+from chronoq.adapters.system import SystemClock
+from chronoq.app.executors import Coroutines, Threads
+from chronoq.app.hands import Hands, Run
+from chronoq.app.runner import Runner
+from chronoq.app.tasks import Registry, TaskDef
+from chronoq.domain.job import State
+from chronoq.domain.verdict import Cancelled, Done
+from tests.servers import eventually
+from tests.unit.made import claim
+
+
+class Shop:
+    """Handlers that wait until a test lets them go on."""
+
+    def __init__(self, slots: int) -> None:
+        self.registry = Registry()
+        self.hands = Hands(slots)
+        self.runner = Runner(self.registry, self.hands, SystemClock(), lambda: 0.5)
+        self.threads, self.coroutines = Threads(self.runner, slots), Coroutines(self.runner, slots)
+        self.begun: list[str] = []
+        self.go_on = threading.Event()
+        self.registry.add(TaskDef("wait", self._wait, "default"))
+        self.registry.add(TaskDef("await", self._await, "default"))
+
+    def _wait(self, key: str) -> None:
+        self.begun.append(key)
+        assert self.go_on.wait(20)
+
+    async def _await(self, key: str) -> None:
+        self.begun.append(key)
+        while not self.go_on.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(0.001)
+
+    def run(self, key: str, task: str = "wait") -> Run:
+        return self.hands.take(claim(key, task=task, payload=f'[["{key}"],{{}}]'.encode()))
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop(2)
+    shop.threads.start()
+    shop.coroutines.start()
+    yield shop
+    shop.go_on.set()
+    shop.threads.stop()
+    shop.coroutines.stop()
+
+
+@pytest.mark.parametrize("task", ["wait", "await"])
+def test_no_more_run_at_a_time_than_there_are_slots(shop: Shop, task: str) -> None:
+    executor = shop.threads if task == "wait" else shop.coroutines
+    executor.give([shop.run(key, task) for key in "abc"])
+    eventually(lambda: len(shop.begun) == 2)
+    assert [run.claim.id.key for run in executor.take_back()] == ["c"]
+    shop.go_on.set()
+    eventually(lambda: len(shop.hands.outbox) == 2)
+    assert sorted(shop.begun) == ["a", "b"]
+
+
+@pytest.mark.parametrize("task", ["wait", "await"])
+def test_what_waits_starts_when_a_slot_is_free(shop: Shop, task: str) -> None:
+    executor = shop.threads if task == "wait" else shop.coroutines
+    executor.give([shop.run(key, task) for key in "abcdef"])
+    shop.go_on.set()
+    eventually(lambda: len(shop.hands.outbox) == 6)
+    assert sorted(shop.begun) == list("abcdef")
+    assert {type(verdict) for _, verdict in shop.hands.outbox} == {Done}
+
+
+@pytest.mark.parametrize("task", ["wait", "await"])
+def test_a_run_that_was_asked_to_stop_while_it_waited_ends_as_cancelled_unstarted(
+    shop: Shop, task: str
+) -> None:
+    """Without a verdict it would be held, and its lease kept, for ever."""
+    executor = shop.threads if task == "wait" else shop.coroutines
+    runs = [shop.run(key, task) for key in "abc"]
+    executor.give(runs)
+    eventually(lambda: len(shop.begun) == 2)
+    runs[2].ask_to_stop()
+    shop.go_on.set()
+    eventually(lambda: not shop.hands.held)
+    assert {claim.id.key: verdict for claim, verdict in shop.hands.outbox}["c"] == Cancelled()
+    assert "c" not in shop.begun
+
+
+def test_a_slot_is_adrift_while_the_thread_of_a_run_that_was_given_up_goes_on(shop: Shop) -> None:
+    told: list[int] = []
+    run = shop.run("a")
+    shop.threads.give([run])
+    eventually(lambda: shop.begun)
+    assert shop.threads.adrift == 0
+    shop.runner.give_up(run)
+    assert shop.threads.adrift == 1
+    assert not shop.threads.stuck
+    shop.hands.changed = lambda: told.append(1)
+    shop.go_on.set()
+    eventually(lambda: shop.threads.adrift == 0)
+    eventually(lambda: told)
+
+
+def test_a_slot_is_adrift_while_the_thread_of_a_run_whose_lease_was_lost_goes_on(shop: Shop) -> None:
+    run = shop.run("a")
+    shop.threads.give([run])
+    eventually(lambda: shop.begun)
+    shop.hands.drop(run)
+    run.ask_to_stop()
+    assert shop.threads.adrift == 1
+    shop.go_on.set()
+    eventually(lambda: shop.threads.adrift == 0)
+    assert not shop.hands.outbox
+
+
+def test_a_run_that_is_only_asked_to_stop_still_has_its_slot(shop: Shop) -> None:
+    run = shop.run("a")
+    shop.threads.give([run])
+    eventually(lambda: shop.begun)
+    run.ask_to_stop()
+    assert shop.threads.adrift == 0
+
+
+def test_all_threads_are_stuck_when_every_run_was_given_up(shop: Shop) -> None:
+    runs = [shop.run(key) for key in "ab"]
+    shop.threads.give(runs)
+    eventually(lambda: len(shop.begun) == 2)
+    shop.runner.give_up(runs[0])
+    assert not shop.threads.stuck
+    shop.runner.give_up(runs[1])
+    assert shop.threads.stuck
+    assert shop.threads.adrift == 2
+
+
+def test_threads_end_when_they_are_stopped() -> None:
+    shop = Shop(2)
+    before = set(threading.enumerate())
+    shop.threads.start()
+    shop.threads.stop()
+    eventually(lambda: not {*threading.enumerate()} - before)
+
+
+def test_an_event_loop_that_is_stopped_cancels_what_is_left() -> None:
+    shop = Shop(2)
+    shop.coroutines.start()
+    shop.coroutines.give([shop.run("a", "await")])
+    eventually(lambda: shop.begun)
+    shop.coroutines.stop()
+    assert shop.coroutines.own is not None
+    assert not shop.coroutines.own.is_alive()
+
+
+def test_a_worker_whose_threads_are_all_stuck_says_so_and_claims_nothing_more() -> None:
+    app = Scheduler(concurrency=1, grace=0)
+    go_on = threading.Event()
+    stuck = app.add_task(lambda: go_on.wait(20), name="stuck", timeout="20ms", retries=0)
+    quick = app.add_task(lambda: None, name="quick")
+    worker = app.worker()
+    worker.start()
+    with pytest.raises(errors.JobFailed, match="longer than its timeout of 20ms"):
+        stuck.enqueue().result(timeout=10)
+    assert worker.failed.wait(10)
+    waiting = quick.enqueue()
+    eventually(lambda: worker.fetcher.heard is False)
+    assert waiting.status() is State.READY
+    go_on.set()
+    assert waiting.result(timeout=10) is None
+    worker.stop()
+    app.close()
+
+
+def test_a_thread_outlives_whatever_its_handler_raises() -> None:
+    app = Scheduler(concurrency=1)
+
+    class Mute(BaseException):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def bad() -> None:
+        raise Mute
+
+    task, double = app.add_task(bad, name="bad", retries=0), app.add_task(lambda n: 2 * n, name="double")
+    with app:
+        with pytest.raises(errors.JobFailed, match="its text cannot be made"):
+            task.enqueue().result(timeout=10)
+        assert double.enqueue(4).result(timeout=10) == 8
+    app.close()
