@@ -63,7 +63,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("extend", "local token = string.match(claims[i] or '', '^(%d+):')"): "no token is no match either",
     (
         "fire",
-        "if fence  then redis.call('SET', KEYS[3], ARGV[2]) end -- refused, as is all that follows, on a full server",
+        "if fence  then redis.call('SET', KEYS[3], ARGV[2]) end",
     ): "it is the highest by then, or the same",
 }
 """(script, mutated line) -> why nobody can tell the difference."""
@@ -72,7 +72,7 @@ _CONDITION = re.compile(r"\b(?:if|elseif|while)\b(.*?)\b(?:then|do)\b", re.DOTAL
 _ASSIGNED = re.compile(r"\blocal [\w, ]+ = ([^\n]*\b(?:and|or)\b[^\n]*)")
 _COMPARISON = re.compile(r"<=|>=|==|~=|<|>")
 _OTHER = {"<=": "<", "<": "<=", ">=": ">", ">": ">=", "==": "~=", "~=": "=="}
-_IS_THERE = re.compile(r".*#[\w.]+ > 0", re.DOTALL)
+_IS_THERE = re.compile(r"#[\w.]+ > 0")
 """Compared one off, it always holds: that is among the others already, as is the opposite of an equation."""
 _JOINT = re.compile(r"\b(and|or)\b")
 
@@ -96,8 +96,8 @@ class Mutant:
 
     @property
     def changed(self) -> str:
-        """The line as it reads now."""
-        return self.apply().splitlines()[self.line - 1].strip()
+        """The line as it reads now, without its comment."""
+        return re.sub(r"\s+--.*", "", self.apply().splitlines()[self.line - 1]).strip()
 
 
 @frozen
@@ -128,9 +128,11 @@ def _changes(code: str) -> Iterator[tuple[int, int, str]]:
     for found in _ASSIGNED.finditer(code):
         yield from _less(code, found.start(1), found.end(1), whole=False)
     conditions = [found.span(1) for found in _CONDITION.finditer(code)]
+    sizes = list(_IS_THERE.finditer(code))
     for found in _COMPARISON.finditer(code):
         within = any(start <= found.start() < end for start, end in conditions)
-        if not within or (found[0] not in ("==", "~=") and not _IS_THERE.match(code[: found.end() + 2])):
+        told = found[0] in ("==", "~=") or any(there.start() < found.start() < there.end() for there in sizes)
+        if not (within and told):
             yield found.start(), found.end(), _OTHER[found[0]]
 
 

@@ -1,94 +1,98 @@
-"""An index of a folder of real files: size, SHA-256 and type of each, kept up to date.
+"""An index of folders of real files: size, SHA-256 and type of each, kept up to date.
 
-`scan` walks the folder and enqueues one job per file that is new or has changed; `index_file` reads
-one file; `report` sums up each night. The index is a SQLite file, and every write to it carries the
-job's fencing token, so a worker that was taken for dead and comes back cannot overwrite newer facts.
+`scan` walks the folders each minute and enqueues one job for each file that is new or has changed;
+`index_file` reads one file; `report` sums up each night. The index is a SQLite file. Every write to
+it is fenced, so a worker that was taken for dead and comes back cannot overwrite newer facts.
 
-    FILE_INDEX_FOLDER=... FILE_INDEX_DB=index.db CHRONOQ_URL=redis://localhost:6379/0
-    python -m chronoq scheduler --app app:app
-    python -m chronoq worker --app app:app
+See README.md for how to run it.
 """
 
 import hashlib
 import mimetypes
 import os
 import sqlite3
-from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from chronoq import Context, Scheduler, cron, every
 
-FOLDER = Path(os.environ.get("FILE_INDEX_FOLDER", ".")).resolve()
+FOLDERS = [Path(folder).absolute() for folder in os.environ.get("FILE_INDEX_FOLDERS", ".").split(os.pathsep)]
 DATABASE = os.environ.get("FILE_INDEX_DB", "index.db")
+LEFT_OUT = {"__pycache__", "site-packages", "node_modules", ".git", ".venv"}
 CHUNK = 1 << 16
 
 app = Scheduler(queues=["files"])
 
 
-def database() -> closing[sqlite3.Connection]:
-    connection = sqlite3.connect(DATABASE, timeout=30, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, sha256 TEXT, type TEXT,"
-        " mtime_ns INTEGER, token INTEGER, attempt INTEGER)"
-    )
-    return closing(connection)
-
-
-@app.schedule(every("1m"), overlap="skip", retries=0)
+@app.schedule(every("1m"), name="scan", overlap="skip", retries=0)
 def scan(context: Context) -> int:
-    """Enqueue a job for each file that the index does not know in its present form."""
-    with database() as index:
-        known = dict(index.execute("SELECT path, mtime_ns FROM files"))
-    found = sorted(path for path in FOLDER.rglob("*") if path.is_file())
-    stale = [path for path in found if known.get(relative(path)) != path.stat().st_mtime_ns]
+    """Enqueue a job for each file that the index does not know in its present form; how many."""
+    found = {str(path): path.lstat().st_mtime_ns for folder in FOLDERS for path in files(folder)}
+    with index() as db:
+        known = dict(db.execute("SELECT path, mtime_ns FROM files"))
+        db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in known.keys() - found.keys()])
+    stale = [path for path, mtime in found.items() if known.get(path) != mtime]
     for start in range(0, len(stale), 500):
         part = stale[start : start + 500]
         # the id names the file and its version: scanning again while jobs wait adds nothing
-        jobs = [index_file.using(id=version(path)).job(relative(path)) for path in part]
-        app.enqueue_many(jobs)
+        app.enqueue_many([index_file.using(id=version(path, found[path])).job(path) for path in part])
         context.progress(start + len(part), len(stale))
     return len(stale)
 
 
-@app.task(queue="files", retries=5, backoff="200ms", timeout="30s")
+@app.task(name="index_file", queue="files", backoff=["200ms", "500ms", "1s", "2s"], timeout="1m")
 def index_file(context: Context, path: str) -> str:
-    """Read one file and note what it is. An unreadable one is tried again, then lies in the dead letters."""
-    full = FOLDER / path
-    stat = full.stat()
-    digest = hashlib.sha256()
-    with full.open("rb") as file:
+    """Read one file and note what it is. One that cannot be read is tried again, then lies in the dead letters."""
+    digest, size = hashlib.sha256(), os.stat(path).st_size
+    with open(path, "rb") as file:
         while part := file.read(CHUNK):
             digest.update(part)
-            context.progress(file.tell(), stat.st_size)
-    kind = mimetypes.guess_type(full.name)[0] or "application/octet-stream"
-    facts = (path, stat.st_size, digest.hexdigest(), kind, stat.st_mtime_ns, context.token, context.attempt)
-    with database() as index:
-        index.execute(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
-            " (size, sha256, type, mtime_ns, token, attempt) ="
-            " (excluded.size, excluded.sha256, excluded.type, excluded.mtime_ns, excluded.token, excluded.attempt)"
-            " WHERE excluded.mtime_ns > mtime_ns OR excluded.token >= token",
-            facts,
+            context.progress(file.tell(), size)
+    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    facts = (path, size, digest.hexdigest(), kind, os.lstat(path).st_mtime_ns)
+    with index() as db:
+        # the latest order wins; of two runs of one order, the later claim
+        db.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+            " (size, sha256, type, mtime_ns, ordered_at, token, attempt) = (excluded.size, excluded.sha256,"
+            " excluded.type, excluded.mtime_ns, excluded.ordered_at, excluded.token, excluded.attempt)"
+            " WHERE (excluded.ordered_at, excluded.token) >= (ordered_at, token)",
+            (*facts, context.enqueued_at.timestamp(), context.token, context.attempt),
         )
-    return facts[2]
+    return digest.hexdigest()
 
 
-@app.schedule(cron("0 3 * * *"))
+@app.schedule(cron("0 3 * * *"), name="report")
 def report() -> dict[str, int]:
-    """The nightly sum: how many files of each type, and how many bytes."""
-    with database() as index:
-        rows = index.execute("SELECT type, count(*), sum(size) FROM files GROUP BY type ORDER BY 2 DESC").fetchall()
-    types = Counter({kind: count for kind, count, _ in rows})
-    total = sum(size for _, _, size in rows)
-    print(f"{types.total()} files, {total:,} bytes; most: {types.most_common(3)}")
-    return {"files": types.total(), "bytes": total}
+    """The nightly sum: how many files, and how many bytes; the commonest types are printed."""
+    with index() as db:
+        count, size = db.execute("SELECT count(*), coalesce(sum(size), 0) FROM files").fetchone()
+        types = db.execute("SELECT type, count(*) FROM files GROUP BY 1 ORDER BY 2 DESC LIMIT 3").fetchall()
+    print(f"{count:,} files, {size:,} bytes; {', '.join(f'{kind} {many:,}' for kind, many in types)}")
+    return {"files": count, "bytes": size}
 
 
-def relative(path: Path) -> str:
-    return path.relative_to(FOLDER).as_posix()
+def files(folder: Path) -> Iterator[Path]:
+    """All files below `folder`, and links to files, also such as lead nowhere at the moment."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - LEFT_OUT)
+        yield from (Path(place, name) for name in sorted(names))
 
 
-def version(path: Path) -> str:
-    return hashlib.sha256(f"{relative(path)} {path.stat().st_mtime_ns}".encode()).hexdigest()[:32]
+def version(path: str, mtime_ns: int) -> str:
+    """What names one version of one file."""
+    return hashlib.sha256(f"{path} {mtime_ns}".encode()).hexdigest()[:32]
+
+
+def index() -> closing[sqlite3.Connection]:
+    """The index, made at first use; every statement is a transaction."""
+    db = sqlite3.connect(DATABASE, timeout=30, isolation_level=None)
+    db.execute("PRAGMA synchronous = NORMAL")
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone():
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, sha256 TEXT, type TEXT,"
+            " mtime_ns INTEGER, ordered_at REAL, token INTEGER, attempt INTEGER)"
+        )
+    return closing(db)

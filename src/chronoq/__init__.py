@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from chronoq.app.context import Context, current_job
     from chronoq.app.declared import Queue
     from chronoq.domain import errors
+    from chronoq.domain.calendar import Calendar
     from chronoq.domain.job import Priority
     from chronoq.domain.retry import RetryPolicy
     from chronoq.domain.rhythm import cron, every, once, rrule, union
 
 __all__ = [
+    "Calendar",
     "Context",
     "JobHandle",
     "Priority",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Calendar": "domain.calendar",
     "Context": "app.context",
     "JobHandle": "api.handle",
     "Priority": "domain.job",

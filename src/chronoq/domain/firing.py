@@ -42,7 +42,8 @@ def fire(due: Due, *, now: datetime) -> Firing:
         return set_aside(stored, stored.defect, now=now)
     limit = schedule.policy.pause_after
     if limit is not None and due.failures >= limit:
-        return set_aside(stored, f"paused after {due.failures} failures in a row", now=now)
+        # forgiven, so that it gets as many again once it is resumed
+        return evolve(set_aside(stored, f"paused after {due.failures} failures in a row", now=now), forgive=True)
     walk: Walk = lambda moment: schedule.next_after(moment, since=stored.cursor.since)  # noqa: E731
     cursor, skipped = _catch_up(stored.cursor, schedule.policy, walk, now)
     if cursor.held and schedule.policy.overlap is not Overlap.QUEUE_ALL and not due.live:

@@ -150,7 +150,8 @@ class Outcome:
 class Firing:
     """One step of a schedule: if its cursor is still `expected`, store `cursor`, these jobs and outcomes.
 
-    With `stop` the schedule's running jobs are asked to stop, in the same step.
+    With `stop` the schedule's running jobs are asked to stop, with `forgive` its failures in a row
+    are forgotten, both in the same step.
     """
 
     id: ScheduleId
@@ -159,6 +160,7 @@ class Firing:
     jobs: tuple[Job, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     stop: bool = False
+    forgive: bool = False
 
 
 class Put(StrEnum):

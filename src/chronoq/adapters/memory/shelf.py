@@ -119,7 +119,7 @@ class Shelf:
         plan = self.plans.get(id)
         if plan is None:
             return None
-        return plan.freed if plan.cursor.held else plan.cursor.wake
+        return plan.freed if plan.cursor.held and plan.cursor.pause is None else plan.cursor.wake
 
     def next_due(self) -> datetime | None:
         """When to look at the next schedule; forgets what stands for nothing any more."""

@@ -103,6 +103,8 @@ def _fire(shelf: Shelf, firing: Firing, fence: int | None, now: datetime) -> Fir
     plan = shelf.plans.get(firing.id.key)
     if plan is None or plan.cursor != firing.expected:
         return Fired.MOVED
+    if firing.forgive:
+        shelf.failures.pop(firing.id.key, None)
     if firing.stop:
         shelf.stops.update(key for key in shelf.runs.get(firing.id.key, ()) if key in shelf.leases)
     for job in firing.jobs:

@@ -145,7 +145,7 @@ class RedisStore:
         keys = self.server.keys.of(queue)
         places = [
             *(keys.cursors, keys.dues, keys.fence, keys.jobs, keys.skips, keys.stats, keys.delayed),
-            *(keys.work, keys.time, *keys.ready, keys.leases, keys.stops),
+            *(keys.work, keys.time, *keys.ready, keys.leases, keys.stops, keys.failures),
         ]
         args: list[Word] = [to_ms(now), "" if fence is None else fence, LEDGER, len(firings)]
         for firing in firings:
@@ -156,7 +156,7 @@ class RedisStore:
                 encode_cursor(firing.cursor),
                 _wake(firing.cursor),
             )
-            args += (int(firing.stop), len(firing.jobs), len(firing.outcomes))
+            args += (int(firing.stop), int(firing.forgive), len(firing.jobs), len(firing.outcomes))
             args += (encode(outcome) for outcome in firing.outcomes)
             for job in firing.jobs:
                 args += (job.id.key, int(job.options.priority), not_before(job.due, now))

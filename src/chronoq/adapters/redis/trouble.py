@@ -115,7 +115,8 @@ def lost(address: Address, error: Exception) -> Lost:
 def too_old(version: str) -> TooOld:
     """E03."""
     floor = ".".join(map(str, FLOOR))
-    return TooOld(f"Redis {version} is too old; chronoq needs {floor}. Upgrade it, or use memory:// to try without it.")
+    advice = "Upgrade it, or use memory:// to try without it."
+    return TooOld(f"Redis {version} is too old; chronoq needs {floor}. {advice}")
 
 
 def _reason(error: BaseException) -> tuple[str, str]:

@@ -110,6 +110,19 @@ class Overlapping(Chapter):
         backend.queue.settle([(claims[4], Dead(FAILED))], now=NOW)
         assert due(backend).failures == 1
 
+    def test_a_step_can_forget_failures(self, backend: Backend) -> None:
+        """So that a schedule that was set aside for them gets as many again."""
+        for claim in fired(backend, 2):
+            backend.queue.settle([(claim, Dead(FAILED))], now=NOW)
+        found = due(backend)
+        assert found.failures == 2
+        step = firing(found.stored)
+        assert backend.store.fire([step], fence=1, now=NOW) == [Fired.YES]
+        assert due(backend).failures == 2
+        step = evolve(firing(due(backend).stored), forgive=True)
+        assert backend.store.fire([step], fence=1, now=NOW) == [Fired.YES]
+        assert due(backend).failures == 0
+
     def test_a_stale_verdict_counts_for_nothing(self, backend: Backend) -> None:
         """Q5"""
         (claim,) = fired(backend)

@@ -1,12 +1,13 @@
 -- Apply steps of schedules, each if its cursor is the expected one and no younger leader has been seen.
 -- KEYS: cursors, dues, fence, jobs, skips, stats, delayed, wake:work, wake:time, ready:0 .. ready:3, leases, stops,
---       then for each step the schedule's runs and its ledger, then the ending of each job
+--       failures, then for each step the schedule's runs and its ledger, then the ending of each job
 -- ARGV: now, fence ('': none is needed), how long a ledger gets, number of steps; then for each step:
 --       schedule, expected cursor, new cursor, when to look at it again ('': never, +inf: when its runs have ended),
---       whether its runs are asked to stop (0 | 1), number of jobs, number of outcomes,
+--       whether its runs are asked to stop (0 | 1), whether its failures are forgotten (0 | 1),
+--       number of jobs, number of outcomes,
 --       then the outcomes, then for each job: key, priority, due, whether it is a run of it (0 | 1), record
 -- Returns for each step: 1 applied, 2 its cursor is another one, 3 a younger leader has been seen
-local FIXED = 15
+local FIXED = 16
 local now, fence, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local answers = {}
 local seen = tonumber(redis.call('GET', KEYS[3]) or 0) or 0
@@ -18,10 +19,10 @@ end
 local steps, ids, keys, endings, at = {}, {}, {}, {}, 5
 for i = 1, count do
   local step = {runs = KEYS[FIXED + 2 * i - 1], ledger = KEYS[FIXED + 2 * i], at = at, outcomes = {}, first = #keys + 1}
-  step.jobs = tonumber(ARGV[at + 5])
-  local outcomes = tonumber(ARGV[at + 6])
-  for o = 1, outcomes do step.outcomes[o] = ARGV[at + 6 + o] end
-  step.job = at + 7 + outcomes
+  step.jobs = tonumber(ARGV[at + 6])
+  local outcomes = tonumber(ARGV[at + 7])
+  for o = 1, outcomes do step.outcomes[o] = ARGV[at + 7 + o] end
+  step.job = at + 8 + outcomes
   for j = 1, step.jobs do
     keys[#keys + 1] = ARGV[step.job + 5 * (j - 1)]
     endings[#keys] = KEYS[FIXED + 2 * count + #keys]
@@ -89,6 +90,7 @@ for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[10 + priority], u
 
 for _, i in ipairs(applied) do
   local step, wake = steps[i], ARGV[steps[i].at + 3]
+  if ARGV[step.at + 5] == '1' then redis.call('HDEL', KEYS[16], ids[i]) end
   if ARGV[step.at + 4] == '1' then
     for _, key in ipairs(redis.call('SMEMBERS', step.runs)) do
       if redis.call('ZSCORE', KEYS[14], key) then redis.call('SADD', KEYS[15], key) end
