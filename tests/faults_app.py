@@ -42,8 +42,9 @@ class Ledger:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(self, what: str, context: Context, note: str = "") -> None:
-        fields = (what, context.key, context.attempt, context.token, context.crashes, os.getpid(), time.time(), note)
-        os.write(self._file, (" ".join(map(str, fields)) + "\n").encode())
+        run = (context.key, context.attempt, context.token, context.crashes)
+        line = " ".join(map(str, (what, *run, os.getpid(), time.time(), note)))
+        os.write(self._file, f"{line}\n".encode())
 
     def __iter__(self) -> Iterator[Fact]:
         for line in self.path.read_text().splitlines():

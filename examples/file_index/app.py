@@ -43,7 +43,7 @@ def scan(context: Context) -> int:
 
 @app.task(name="index_file", queue="files", backoff=["200ms", "500ms", "1s", "2s"], timeout="1m")
 def index_file(context: Context, path: str) -> str:
-    """Read one file and note what it is. One that cannot be read is tried again, then lies in the dead letters."""
+    """Read one file and note what it is. One that cannot be read is tried again, and set aside in the end."""
     digest, size = hashlib.sha256(), os.stat(path).st_size
     with open(path, "rb") as file:
         while part := file.read(CHUNK):

@@ -24,7 +24,7 @@ def stage(new_server: NewServer, tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
-def test_poison_is_given_up_after_so_many_crashes_and_its_neighbours_are_charged_one_at_most(stage: Stage) -> None:
+def test_poison_is_given_up_and_its_neighbours_are_charged_one_crash_at_most(stage: Stage) -> None:
     poison = stage.task("poison").using(id="a-poison").enqueue("poisoned")  # the first by its key as well
     wait = stage.task("wait")
     neighbours = [wait.using(id=f"b-{number}").enqueue("calm") for number in range(NEIGHBOURS)]
@@ -36,7 +36,7 @@ def test_poison_is_given_up_after_so_many_crashes_and_its_neighbours_are_charged
     stage.open("calm")
     for _ in range(CRASHES + 2):
         with stage.worker(lease="1s", concurrency=str(NEIGHBOURS + 1)) as worker:
-            eventually(lambda: stage.all_ended(NEIGHBOURS + 1) or not worker.alive, within=60)  # noqa: B023
+            eventually(lambda: stage.all_ended(NEIGHBOURS + 1) or not worker.alive, within=60)
             if worker.alive:
                 break
 

@@ -21,7 +21,7 @@ NewServer = Callable[..., Server]
 
 LEADS = r"♔ \S+ leads \(term (\d+)\)"
 TAKEOVER = 10
-"""Seconds: the lock lives for one, and a third of that passes between two tries; the rest is for a busy machine."""
+"""Seconds: the lock lives for one, a third of that passes between tries; the rest is for a busy machine."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def check(stage: Stage) -> None:
     assert counts.done == counts.accepted == sum(stage.ledger.count(name) for name in RHYTHMS)
 
 
-def test_a_standby_takes_over_from_a_leader_that_was_killed_and_no_time_is_lost_or_doubled(stage: Stage) -> None:
+def test_a_standby_takes_over_from_a_killed_leader_and_no_time_is_lost_or_doubled(stage: Stage) -> None:
     with stage.process("worker", "-q", app="ticking"), ExitStack() as stack:
         leader = stack.enter_context(stage.scheduler())
         leader.wait_line(LEADS, within=30)

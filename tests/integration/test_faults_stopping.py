@@ -1,4 +1,4 @@
-"""SIGTERM: no new claims, then finish, or give back when the grace period is over; the exit code says which."""
+"""SIGTERM: no new claims, then finish, or give back when the grace is over; the exit code says which."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_job_that_outlasts_the_grace_period_is_given_back_and_runs_elsewhere_a
         assert second.wait(20) == 0
 
     again = stage.ledger.of("start")[1]
-    assert (again.token, again.attempt, again.crashes) == (2, 1, 0), "giving back costs neither a retry nor a crash"
+    assert (again.token, again.attempt, again.crashes) == (2, 1, 0), "giving back costs nothing"
     assert stage.counts.crashed == 0
     assert stage.counts.balanced
 

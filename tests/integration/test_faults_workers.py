@@ -43,7 +43,8 @@ def test_five_thousand_jobs_end_once_each_though_their_worker_is_killed_again_an
     assert counts.balanced
     assert (counts.accepted, counts.done, counts.running, counts.retried) == (JOBS, JOBS, 0, 0)
     assert stage.states(handles) == {State.DONE: JOBS}
-    assert [handle.result(timeout="5s") for handle in handles[:: JOBS // 50]] == list(range(0, JOBS, JOBS // 50))
+    for number in range(0, JOBS, 100):
+        assert handles[number].result(timeout="5s") == number
 
     starts = stage.ledger.of("start")
     runs = Counter(fact.key for fact in starts)

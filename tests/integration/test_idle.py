@@ -31,7 +31,7 @@ WINDOW = 6.0
 
 
 def watched(server: Server, seconds: float) -> list[str]:
-    """The commands that clients have sent in so many seconds, without those that scripts call inside the server."""
+    """The commands that clients have sent in so many seconds, without those that scripts call inside."""
     seen: list[str] = []
     deadline = monotonic() + seconds
     with server.client().monitor() as monitor:

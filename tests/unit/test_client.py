@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from dependency_injector import providers
 
 from chronoq import Context, Queue, Scheduler, errors
 from chronoq.app.client import Client
+from chronoq.app.listener import Listener, Tell
 from chronoq.app.payload import decoded
 from chronoq.domain.errors import ChronoqError
 from chronoq.domain.identity import JobId
@@ -244,6 +245,33 @@ def test_an_async_wait_that_is_cancelled_is_forgotten(app: Scheduler, turns: int
 
     asyncio.run(main())
     eventually(lambda: not app.client.listener.waiting)
+
+
+def test_an_async_wait_that_is_cancelled_while_it_begins_is_forgotten(app: Scheduler) -> None:
+    beginning, go_on = threading.Event(), threading.Event()
+    nothing = app.add_task(lambda: None, name="nothing")
+
+    class Slow(Listener):
+        def wait(self, id: JobId, tell: Tell) -> Callable[[], None]:
+            beginning.set()
+            assert go_on.wait(10)
+            return super().wait(id, tell)
+
+    slow = app.client.listener = Slow(app.backend.queue, app.backend.clock)
+
+    async def main() -> None:
+        job = await nothing.aenqueue()
+        waiting = asyncio.create_task(job.aresult())
+        while not beginning.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        go_on.set()
+
+    asyncio.run(main())
+    app._pool.shutdown()
+    assert not slow.waiting
 
 
 def test_a_loop_that_was_closed_does_not_silence_the_others(app: Scheduler) -> None:

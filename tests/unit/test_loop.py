@@ -104,6 +104,18 @@ def test_an_outage_of_a_part_of_the_backend_is_one_line_too(caplog: pytest.LogCa
     assert len(caplog.records) == 1
 
 
+def test_an_outage_is_over_only_when_all_who_met_it_have_an_answer_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trouble = Trouble()
+    for who in ("a", "b"):
+        trouble.met(who, Unreachable("No."), now=NOW)
+    trouble.over("a", now=NOW + S)
+    assert len(caplog.records) == 1
+    trouble.over("b", now=NOW + 2 * S)
+    assert len(caplog.records) == 2
+
+
 def test_two_outages_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
     trouble = Trouble()
     for start in (0, 100):

@@ -267,7 +267,7 @@ def test_e07_an_unknown_task_is_parked_with_the_near_name() -> None:
 
 def test_an_unknown_task_is_given_up_after_park_for() -> None:
     bench = Bench(park_for=HOUR)
-    bench.runner.run(bench.hands.take(claim(task="sned", due=NOW - HOUR)))
+    bench.runner.run(bench.hands.take(claim(task="sned", token=66, attempt=1)))
     (verdict,) = bench.verdicts()
     assert isinstance(verdict, Dead)
     assert verdict.failure.type == "UnknownTask"

@@ -107,9 +107,9 @@ def test_an_unknown_task_is_parked_with_pauses_that_grow_to_a_minute() -> None:
 
 
 def test_parking_goes_on_for_as_long_as_is_allowed_and_then_ends_in_the_dead_letters() -> None:
-    last = NOW + HOUR
-    assert isinstance(unknown_task(claim(), now=last - S, park_for=HOUR), Snooze)
-    verdict = unknown_task(claim(), now=last, park_for=HOUR, hint=" Did you mean 'sand'?")
+    """1 + 2 + 4 + 8 + 16 + 32 s, then minutes: after 59 of those it was parked for an hour."""
+    assert isinstance(unknown_task(claim(token=65, attempt=1), now=NOW, park_for=HOUR), Snooze)
+    verdict = unknown_task(claim(token=66, attempt=1), now=NOW, park_for=HOUR, hint=" Did you mean 'sand'?")
     assert isinstance(verdict, Dead)
     assert verdict.failure.message == (
         "task 'send' is unknown to this worker. Did you mean 'sand'? Given up after 1h."
@@ -117,8 +117,12 @@ def test_parking_goes_on_for_as_long_as_is_allowed_and_then_ends_in_the_dead_let
 
 
 def test_parking_for_ages_does_not_overflow() -> None:
-    verdict = unknown_task(claim(token=10**6), now=NOW, park_for=DAY)
+    verdict = unknown_task(claim(token=10**6), now=NOW, park_for=DAY * 1000)
     assert verdict == Snooze(NOW + MINUTE, "E07 task 'send' is unknown to this worker. Parked, not lost.")
+
+
+def test_a_job_that_was_due_long_ago_is_parked_as_long_as_any_other() -> None:
+    assert isinstance(unknown_task(claim(), now=NOW + 100 * DAY, park_for=DAY), Snooze)
 
 
 def test_a_record_that_cannot_be_read_never_starts() -> None:

@@ -12,8 +12,9 @@ from chronoq.app.executors import Executor
 from chronoq.app.hands import Hands, Run
 from chronoq.app.tasks import Registry
 from chronoq.domain.errors import BackendError
-from chronoq.domain.job import Claim
+from chronoq.domain.job import Claim, State
 from chronoq.domain.ports import QueuePort
+from chronoq.domain.time import to_ms
 
 log = logging.getLogger("chronoq.worker")
 
@@ -47,18 +48,25 @@ class Fetcher:
     isolated: bool = False
     """Whether all else has ended or gone back, and the suspect was let off."""
     wary: bool = False
-    """After a suspect, jobs are claimed one at a time until one comes that is none: suspects come in crowds."""
+    """After a suspect, jobs are claimed one at a time until one is none: suspects come in crowds."""
     returning: list[Run] = field(factory=list)
-    """Not to be started here. They are held until the queue has taken them back: no lease may lapse meanwhile."""
+    """Not to be started here; held until the queue has taken them back, for no lease may lapse meanwhile."""
+    tried: int = 0
+    """How many verdicts at the head of the outbox were handed in before, without an answer."""
     turn: int = 0
     drained: Event = field(factory=Event)
     """Set when it is stopping and nothing is in hand any more."""
     idle: bool = False
     """Whether the last look found nothing to claim, with every queue asked and nothing in hand."""
 
+    unanswered: list[datetime] = field(factory=list)
+    """When the leases end that a claim may have granted whose answer never came."""
+
     def step(self, now: datetime) -> datetime:
         """Settle, then claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
         self.settle(now)
+        if self.unanswered:
+            self._recover(now)
         if self.stopping:
             self.give_back(now)
             if self.hands.empty:
@@ -86,16 +94,17 @@ class Fetcher:
         return min(following or now + POLL, now + POLL)
 
     def settle(self, now: datetime) -> None:
-        """Hand in the verdicts. They stay in the outbox until the queue has answered: settling twice is settling once."""
+        """Hand in the verdicts. They stay until the queue has answered: settling twice is settling once."""
         outbox = self.hands.outbox
         while batch := [outbox[place] for place in range(min(len(outbox), MOST))]:
+            before, self.tried = self.tried, max(self.tried, len(batch))
             answers = self.queue.settle(batch, now=now)
-            for (claim, _), kept in zip(batch, answers, strict=True):
+            self.tried = 0
+            for place, ((claim, _), kept) in enumerate(zip(batch, answers, strict=True)):
                 outbox.popleft()
-                if not kept:
-                    log.warning(
-                        "⚠ %s  %s  the verdict came too late: the lease was lost", claim.job.task, claim.id.key
-                    )
+                if not kept and place >= before:  # one that was tried before may have ended by that
+                    said = (claim.job.task, claim.id.key)
+                    log.warning("⚠ %s  %s  the verdict came too late: the lease was lost", *said)
 
     def give_back(self, now: datetime) -> None:
         """Return what has not started, to the front of its queue."""
@@ -120,6 +129,7 @@ class Fetcher:
             try:
                 claimed = self.queue.claim(wants, worker=self.worker, lease=self.lease, now=now)
             except BackendError:
+                self.unanswered = [end for end in self.unanswered if end > now] + [now + self.lease]
                 if not found:
                     raise
                 break  # what was granted before is ours, and has to run
@@ -131,6 +141,23 @@ class Fetcher:
                 break
             asked = [name for name, want in wants if got[name] == want]
         return found, min(nexts, default=None)
+
+    def _recover(self, now: datetime) -> None:
+        """Give back what a claim has leased whose answer was lost: nobody has started it."""
+        ends = {to_ms(end) for end in self.unanswered}
+        held = {run.claim.id for run in (*self.hands.held, *self.hands.ending)}
+        for name in self.queues:
+            claims, mark, more = list[Claim](), "", True
+            while more:
+                page = self.queue.find(name, State.RUNNING, now=now, mark=mark, limit=MOST)
+                for one in page.items:
+                    until = one.until or now
+                    if one.worker == self.worker and to_ms(until) in ends and one.job.id not in held:
+                        claims.append(Claim(one.job, one.token, one.attempt, one.worker, until, one.crashes))
+                mark, more = page.mark, bool(page.mark)
+            if claims:
+                self.queue.release(claims, now=now)
+        self.unanswered.clear()
 
     def _give(self, runs: Sequence[Run]) -> None:
         batches: dict[int, tuple[Executor, list[Run]]] = {}

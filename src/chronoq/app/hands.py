@@ -73,7 +73,7 @@ class Hands:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is held and no verdict waits; asked in the order in which a run moves, so none slips by."""
+        """Whether nothing is held and no verdict waits; asked in the order in which a run moves."""
         return not (self.held or self.ending or self.outbox)
 
     def take(self, claim: Claim) -> Run:

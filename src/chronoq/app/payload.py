@@ -13,7 +13,6 @@ from chronoq.domain.errors import BadArgument, NotStorable, TooLarge
 if TYPE_CHECKING:
     from cattrs import Converter
 
-DEEPEST = 200
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 

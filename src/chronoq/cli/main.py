@@ -18,10 +18,11 @@ LAZY = {
     "demo": ("demo:demo", "See it work: no server, four schedules, a live view."),
     "enqueue": ("enqueue:enqueue", "Enqueue a job of TASK with JSON arguments."),
     "jobs": ("jobs:jobs", "List, show, cancel and retry jobs."),
-    "schedules": ("schedules:schedules", "List and show schedules."),
+    "schedules": ("schedules:schedules", "List, preview, pause, trigger, backfill and apply schedules."),
     "queues": ("queues:queues", "List, pause and resume queues."),
     "dead": ("dead:dead", "List, show, requeue and purge dead letters."),
     "workers": ("workers:workers", "Who is alive."),
+    "why": ("why:why", "Why a job is where it is, or what became of a time of a schedule."),
     "stats": ("stats:stats", "Everything in figures."),
     "healthcheck": (
         "health:healthcheck",

@@ -106,9 +106,14 @@ def after_lapse(claim: Claim, *, now: datetime, max_crashes: int) -> Retry | Dea
 
 
 def unknown_task(claim: Claim, *, now: datetime, park_for: timedelta, hint: str = "") -> Snooze | Dead:
-    """E07: no such task here. Parked with growing pauses, so that a rolling deploy loses nothing."""
+    """E07: no such task here. Parked with growing pauses, so that a rolling deploy loses nothing.
+
+    What counts is how long it was parked, not how old it is: a backlog from last week is parked as long.
+    """
     message = f"task {claim.job.task!r} is unknown to this worker.{hint}"
-    if now - claim.job.due >= park_for:
+    times = claim.token - claim.attempt
+    doubled = min(times, 6)
+    parked = timedelta(seconds=2**doubled - 1) + (times - doubled) * LONGEST_PARKING
+    if parked >= park_for:
         return Dead(Failure("UnknownTask", f"{message} Given up after {brief(park_for)}."))
-    pause = min(LONGEST_PARKING, timedelta(seconds=2 ** min(claim.token - claim.attempt, 10)))
-    return Snooze(now + pause, f"E07 {message} Parked, not lost.")
+    return Snooze(now + min(LONGEST_PARKING, timedelta(seconds=2**doubled)), f"E07 {message} Parked, not lost.")

@@ -310,7 +310,7 @@ class Drill:
             if scheduler.alive:
                 ticker, presence = scheduler.service.ticker, scheduler.service.presence
                 if ticker.lease is not None:
-                    ticker.lease = self._true.lock.renew(ticker.lease, ttl=span + ticker.ttl, now=now)
+                    self._true.lock.renew(ticker.lease, ttl=span + ticker.ttl, now=now)
                 self._true.life.beat(presence.process.id, presence.vitals(), ttl=span + TTL, now=now)
         for worker in self._workers:
             if worker.alive:

@@ -144,7 +144,7 @@ class Claiming(Chapter):
         assert queue.promote([], now=NOW, limit=10) == []
 
     def test_promotion_keeps_priorities(self, queue: QueuePort) -> None:
-        batch = [job(p.name, due=NOW + S, options=Options(p)) for p in reversed(Priority)]
+        batch = [job(p.name, due=NOW + S - p * MS, options=Options(p)) for p in Priority]
         queue.submit(batch, now=NOW)
         assert queue.promote([MAIL], now=NOW + S, limit=10)[0].moved == len(Priority)
         assert listed(queue, State.READY) == [p.name for p in Priority]

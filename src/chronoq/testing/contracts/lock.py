@@ -73,6 +73,13 @@ class LockContract:
             assert renewed == evolve(lease, expires_at=NOW + n * S + TTL)
         assert lock.acquire("leader", owner="two", ttl=TTL, now=NOW + 3 * S + TTL - MS) is None
 
+    def test_a_lock_that_ran_out_cannot_be_renewed(self, lock: LockPort) -> None:
+        """L4: though nobody has taken it since; its owner has to ask for it again"""
+        lease = held(lock)
+        assert lock.renew(lease, ttl=TTL, now=NOW + TTL - MS) is not None
+        assert lock.renew(lease, ttl=TTL, now=NOW + 2 * TTL - MS) is None
+        assert held(lock, owner="two", now=NOW + 2 * TTL).token > lease.token
+
     def test_a_lock_that_another_one_took_cannot_be_renewed_or_released(self, lock: LockPort) -> None:
         """L4"""
         old = held(lock)

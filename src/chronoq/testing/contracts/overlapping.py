@@ -243,6 +243,16 @@ class Overlapping(Chapter):
         assert backend.store.fire([firing(kept, held=True)], fence=1, now=NOW) == [Fired.YES]
         assert len(backend.store.due([MAIL], now=NOW, limit=5)[0]) == 1
 
+    def test_a_schedule_that_is_saved_as_held_waits_for_its_run(self, backend: Backend) -> None:
+        (claim,) = fired(backend)
+        (kept,) = backend.store.get([TICK])
+        assert kept is not None
+        held = evolve(kept.cursor, held=True)
+        assert backend.store.put(schedule(), cursor=held, expected=kept.cursor, now=NOW) is True
+        assert backend.store.due([MAIL], now=FAR, limit=5) == ([], [None])
+        backend.queue.settle([(claim, Done())], now=NOW)
+        assert len(backend.store.due([MAIL], now=NOW, limit=5)[0]) == 1
+
     def test_a_freed_schedule_stays_due_until_it_takes_its_step(self, backend: Backend) -> None:
         (claim,) = fired(backend, held=True)
         backend.queue.settle([(claim, Done())], now=NOW)

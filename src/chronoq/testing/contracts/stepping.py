@@ -176,6 +176,15 @@ class Stepping(Chapter):
         assert backend.store.fire([step], fence=1, now=NOW + HOUR - MS) == [YES]
         assert take(backend.queue, 5, now=NOW + HOUR) == ()
 
+    def test_a_run_that_was_forgotten_is_made_anew(self, backend: Backend) -> None:
+        """S1: that no nominal time comes twice is the cursor's affair, for longer than endings are kept"""
+        bring(backend.queue, State.DONE, run())
+        step = firing(keep(backend.store), run())
+        backend.store.fire([step], fence=1, now=NOW + HOUR - MS)
+        assert take(backend.queue, now=NOW + HOUR) == ()
+        backend.store.fire([firing(after(step), run())], fence=1, now=NOW + HOUR)
+        assert keys(take(backend.queue, now=NOW + HOUR)) == [run().id.key]
+
     def test_a_run_that_was_cancelled_while_ready_and_forgotten_is_not_mixed_up(
         self, backend: Backend
     ) -> None:

@@ -128,6 +128,37 @@ class Waiting(Chapter):
         for waiter in waiters:
             waiter.answer()
 
+    @pytest.mark.parametrize(
+        "verb", ["submit", "promote", "claim", "revive", "release", "retry", "resume", "fire"]
+    )
+    def test_more_work_than_anyone_waits_for_is_no_trouble(self, backend: Backend, verb: str) -> None:
+        queue, later = backend.queue, NOW + HOUR
+        bring(queue, State.DEAD, job("dead"))
+        claim = taken(queue, "held")
+        queue.submit([job("later", due=later)], now=NOW)
+        add(queue, *(f"j{n}" for n in range(200)))
+        match verb:
+            case "submit":
+                add(queue, "new")
+            case "promote":
+                queue.promote([MAIL], now=later, limit=5)
+            case "claim":
+                take(queue, 0, now=later)
+            case "revive":
+                queue.revive([jid("dead")], now=NOW)
+            case "release":
+                queue.release([claim], now=NOW)
+            case "retry":
+                queue.settle([(claim, Retry(NOW, FAILED))], now=NOW)
+            case "resume":
+                queue.pause(MAIL, Pause())
+                add(queue, "new")
+                queue.resume(MAIL)
+            case _:
+                backend.store.put(schedule(), cursor=cursor(), expected=None, now=NOW)
+                backend.store.fire([firing(_plan(backend), run())], fence=None, now=NOW)
+        assert queue.counts([MAIL], now=NOW)[0].ready == 201
+
     def test_who_leaves_work_behind_lets_the_next_one_hear_of_it(self, queue: QueuePort) -> None:
         add(queue, "a", "b", "c")
         _forget(queue)

@@ -1,0 +1,91 @@
+"""A claim whose answer was lost has leased jobs that nobody knows of: that is no crash of anybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from chronoq.domain.errors import BackendError
+from chronoq.domain.job import State
+from tests.unit.bench import LEASE, Bench
+from tests.unit.made import S
+
+
+def test_what_a_claim_has_leased_whose_answer_was_lost_is_given_back_and_runs() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    bench.outage.fail("claim", times=1, after=True)
+    with pytest.raises(BackendError):
+        bench.fetch()
+    assert bench.state("a") is State.RUNNING
+
+    bench.clock.advance(1 * S)
+    bench.fetch()
+    bench.work()
+    bench.fetch()
+
+    for key in ("a", "b"):
+        assert (bench.state(key), bench.seen(key).crashes) == (State.DONE, 0)
+    assert bench.counts().crashed == 0
+
+
+def test_what_is_in_hand_or_was_let_go_of_stays_leased_when_a_claims_answer_is_lost() -> None:
+    bench = Bench()
+    mine, dropped = bench.held("mine", "dropped")
+    bench.hands.drop(dropped)  # its handler may run on until the lease ends
+    bench.put("other")
+    bench.take(worker="w2")
+    bench.clock.advance(1 * S)
+    bench.outage.fail("claim", times=1, after=True)
+    with pytest.raises(BackendError):
+        bench.fetch()
+
+    bench.fetch()
+
+    assert mine in bench.hands.held
+    assert [bench.state(key) for key in ("mine", "dropped", "other")] == [State.RUNNING] * 3
+
+
+def test_a_worker_that_stops_gives_back_what_it_never_heard_of() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.outage.fail("claim", times=1, after=True)
+    with pytest.raises(BackendError):
+        bench.fetch()
+    bench.fetcher.stopping = True
+
+    bench.fetch()
+
+    assert bench.state("a") is State.READY
+    assert bench.fetcher.drained.is_set()
+
+
+def test_while_the_queue_does_not_answer_nothing_is_given_up() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.outage.fail("claim", times=1, after=True)
+    for _ in range(2):
+        with pytest.raises(BackendError):
+            bench.fetch()
+        bench.outage.fail("find", times=1)
+    with pytest.raises(BackendError):
+        bench.fetch()
+
+    bench.fetch()
+    bench.work()
+    bench.fetch()
+    assert bench.state("a") is State.DONE
+    bench.clock.advance(LEASE)
+    assert bench.backend.queue.expired(["default"], now=bench.now, limit=9) == []
+
+
+def test_a_worker_that_was_lost_with_many_jobs_in_hand_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.put(*(f"{number}" for number in range(20)))
+    bench.take(20, worker="w2")
+    bench.clock.advance(LEASE)
+
+    bench.reaper.step(bench.now)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "⚠ worker w2 was lost with 20 jobs in hand: they run again"
+    ]
