@@ -74,11 +74,9 @@ def on_stage(server: Server, folder: Path) -> Iterator[Stage]:
     stage = Stage(server, folder)
     try:
         yield stage
-    except BaseException:
-        for number, process in enumerate(stage.processes, 1):  # pytest shows it below the failure
-            print(f"process {number}:", *process.out, *process.err, sep="\n  ")
-        raise
     finally:
+        for number, process in enumerate(stage.processes, 1):  # pytest shows it if the test has failed
+            print(f"process {number}:", *process.out, *process.err, sep="\n  ")
         stage.app.close()
 
 

@@ -54,9 +54,13 @@ def test_workers_and_schedulers_that_find_no_server_say_so_once_and_start_when_i
         assert eventually(lambda: opened(stage.app), within=BACK)
         job = stage.task("work").enqueue(7)
         assert job.result(timeout=f"{BACK}s") == 7
-        eventually(lambda: stage.app.stored_schedule("fast").ledger(), within=BACK)
         for process in (worker, scheduler):
             process.wait_line("connected after", within=BACK)
+        eventually(
+            lambda: any("fast" in str(one.id) for one in stage.app.backend.store.find("work")), within=BACK
+        )
+        eventually(lambda: stage.app.stored_schedule("fast").ledger(), within=BACK)
+        for process in (worker, scheduler):
             assert len(words(process)) <= AT_MOST, words(process)
             assert sum("E01" in line for line in words(process)) == 1
             assert process.alive

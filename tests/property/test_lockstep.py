@@ -388,10 +388,17 @@ class Lockstep(RuleBasedStateMachine):
         runs=st.lists(st.tuples(st.integers(0, 3), soon), max_size=3),
         held=st.booleans(),
         stop=st.booleans(),
+        forgive=st.booleans(),
         fence=st.sampled_from((None, 1, 2, 9, 10)),
     )
     def fire_by_hand(
-        self, plan: ScheduleId, runs: list[tuple[int, timedelta]], held: bool, stop: bool, fence: int | None
+        self,
+        plan: ScheduleId,
+        runs: list[tuple[int, timedelta]],
+        held: bool,
+        stop: bool,
+        forgive: bool,
+        fence: int | None,
     ) -> None:
         before = self.stored(plan)
         if before is None or before.schedule is None:
@@ -406,7 +413,7 @@ class Lockstep(RuleBasedStateMachine):
         cursor = evolve(
             before.cursor, fires=before.cursor.fires + 1, held=held and before.cursor.pause is None
         )
-        self.fire([Firing(plan, before.cursor, cursor, tuple(jobs), (outcome,), stop)], fence)
+        self.fire([Firing(plan, before.cursor, cursor, tuple(jobs), (outcome,), stop, forgive)], fence)
 
     @precondition(lambda self: self.steps)
     @rule(which=st.lists(index, min_size=1, max_size=2), fence=st.sampled_from((None, 1, 3)))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from itertools import pairwise
+from time import monotonic
+
 import pytest
 
-from chronoq.domain.errors import BackendError
+from chronoq.adapters.system import SystemClock
+from chronoq.app.loop import FIRST_PAUSE, Loop
+from chronoq.domain.errors import BackendError, Unreachable
 from chronoq.domain.job import State
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import S
@@ -88,4 +94,28 @@ def test_a_worker_that_was_lost_with_many_jobs_in_hand_is_one_line(caplog: pytes
 
     assert [record.getMessage() for record in caplog.records] == [
         "⚠ worker w2 was lost with 20 jobs in hand: they run again"
+    ]
+
+
+def test_in_an_outage_wake_ups_neither_cut_the_pauses_short_nor_make_them_grow() -> None:
+    """Jobs that end in an outage wake the fetcher: it must not use up its short pauses at once."""
+    tries: list[float] = []
+
+    class Failing:
+        def step(self, now: datetime) -> datetime:
+            tries.append(monotonic())
+            loop.wake.set()
+            if len(tries) == 3:
+                loop.stop()
+            raise Unreachable("away")
+
+    loop = Loop("fetcher", Failing(), SystemClock())
+    loop.run()
+
+    gaps = [after - before for before, after in pairwise(tries)]
+    assert [
+        gap >= pause.total_seconds() for gap, pause in zip(gaps, (FIRST_PAUSE, FIRST_PAUSE * 2), strict=True)
+    ] == [
+        True,
+        True,
     ]

@@ -84,7 +84,10 @@ class Loop:
             self.wake.clear()
             rest = self.turn() - self.clock.now()
             if rest > ZERO:
-                self.wake.wait(rest.total_seconds())
+                # a pause after a failed step is slept out: jobs that end in an outage would wake the
+                # fetcher again and again, and each try makes the next pause longer
+                alarm = self.stopped if self.pause > FIRST_PAUSE else self.wake
+                alarm.wait(rest.total_seconds())
 
     def turn(self) -> datetime:
         """One step, now; returns when the next is due. After a failed one the pauses grow."""
@@ -115,14 +118,18 @@ class Ear:
     heard: Callable[[object], None]
     patience: timedelta = timedelta(seconds=5)
     wanted: threading.Event = field(factory=threading.Event)
+    cut_off: bool = False
+    """Whether the backend did not answer the last time: then one short try shows whether it does again."""
 
     def step(self, now: datetime) -> datetime:
         if not self.wanted.wait(self.patience.total_seconds()):
             return now
         try:
-            found = self.listen(self.patience)
+            found = self.listen(FIRST_PAUSE if self.cut_off else self.patience)
         except ChronoqError:
+            self.cut_off = True
             self.heard(None)
             raise
+        self.cut_off = False
         self.heard(found)
         return now

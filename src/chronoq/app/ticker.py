@@ -43,6 +43,8 @@ class Ticker:
     woken: deque[str] = field(factory=deque)
     nexts: dict[str, datetime | None] = field(factory=dict)
     errors: dict[ScheduleId, int] = field(factory=dict)
+    rests: dict[ScheduleId, datetime] = field(factory=dict)
+    """When a schedule that could not be fired is tried again."""
 
     @property
     def leader(self) -> bool:
@@ -100,47 +102,48 @@ class Ticker:
         """Promote and fire what is due in these queues; for each, when it wants to be looked at again."""
         promoted = self.queue.promote(queues, now=now, limit=BATCH)
         found, wakes = self.store.due(queues, now=now, limit=BATCH)
-        failed = self._fire(found, now)
-        tended = {due.stored.id.queue for due in found}
+        again = self._fire(found, now)
         nexts: list[datetime | None] = []
         for queue, moved, wake in zip(queues, promoted, wakes, strict=True):
-            moments = [moment for moment in (moved.next, wake) if moment is not None]
-            if queue in tended:
-                moments.append(now + AGAIN if queue in failed else now)
-            nexts.append(min(moments, default=None))
+            moments = (moved.next, wake, again.get(queue))
+            nexts.append(min((moment for moment in moments if moment is not None), default=None))
         return nexts
 
-    def _fire(self, found: Sequence[Due], now: datetime) -> set[str]:
-        """Fire these schedules; the queues of those that could not be."""
+    def _fire(self, found: Sequence[Due], now: datetime) -> dict[str, datetime]:
+        """Fire these schedules. When to look at their queues again: at once, unless all that is left there rests."""
         fence = self.lease.token if self.lease else 0
         firings: list[Firing] = []
-        failed: set[str] = set()
+        again: dict[str, datetime] = {}
         for due in found:
-            firing = self._firing(due, now)
-            if firing is None:
-                failed.add(due.stored.id.queue)
-            else:
+            id, firing = due.stored.id, self._firing(due, now)
+            if firing is not None:
                 firings.append(firing)
+            moment = now if firing is not None else self.rests[id]
+            again[id.queue] = min(moment, again.get(id.queue, moment))
         answers = self.store.fire(firings, fence=fence, now=now) if firings else []
         for firing, answer in zip(firings, answers, strict=True):
             if answer is Fired.STALE and self.lease is not None:
                 self._depose()
             elif answer is Fired.YES:
                 self._after(firing, now)
-        return failed
+        return again
 
     def _firing(self, due: Due, now: datetime) -> Firing | None:
         """The step of one schedule. One that fails again and again is set aside, and delays nobody."""
         id = due.stored.id
+        if now < self.rests.get(id, now):
+            return None
         try:
             firing = fire(due, now=now)
         except Exception as error:
             self.errors[id] = self.errors.get(id, 0) + 1
             log.exception("⚠ schedule %s cannot be fired (try %d of %d)", id, self.errors[id], TRIES)
             if self.errors[id] < TRIES:
+                self.rests[id] = now + AGAIN
                 return None
             firing = set_aside(due.stored, f"cannot be fired: {error}", now=now)
         self.errors.pop(id, None)
+        self.rests.pop(id, None)
         return firing
 
     def _after(self, firing: Firing, now: datetime) -> None:

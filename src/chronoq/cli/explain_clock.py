@@ -77,7 +77,7 @@ def _in_gap(cron: Cron, clock: Rhythm, change: Change, walls: Sequence[datetime]
     then = ""
     if following is not None:
         there = following.astimezone(place)
-        form = "%H:%M" if there.date() == change.end.date() else "%Y-%m-%d %H:%M"
+        form = "%H:%M" if there.date() == change.start.date() else "%Y-%m-%d %H:%M"
         then = f", next at {there:{form}}"
     return f"{_times(walls)} {'does' if len(walls) == 1 else 'do'} not fire{then}"
 

@@ -23,7 +23,7 @@ NARROW = "…"
 HERD = 5
 """So many schedules at one instant are worth a word."""
 
-SHOWN = 3
+SHOWN = 2
 LONGEST_ID = 36
 
 
@@ -113,7 +113,7 @@ def drawn(found: Preview, place: tzinfo, *, limit: int, width: int) -> list[str]
     """The picture: a line for each of the busiest `limit` schedules, the rest in one, their sum, the herd."""
     lines = sorted(found.lines, key=lambda line: (-sum(line.fires), line.stored.id))
     rest = lines[limit:]
-    rows = [(str(line.stored.id), line.fires, line.estimated) for line in lines[:limit]]
+    rows = [(_label(line.stored), line.fires, line.estimated) for line in lines[:limit]]
     if rest:
         columns = tuple(map(sum, zip(*(line.fires for line in rest), strict=True)))
         rows.append((f"{len(rest)} more", columns, any(line.estimated for line in rest)))
@@ -132,6 +132,12 @@ def drawn(found: Preview, place: tzinfo, *, limit: int, width: int) -> list[str]
         line = f"{shortened(id, label):<{label}}  {_bar(shown)}  {total:>{numbers}}  {max(shown):>{peaks}}"
         said.append(click.style(line, bold=True) if id == "sum" else line)
     return [*said, "", *_legend(found, each, cut), *_herd(found, place)]
+
+
+def _label(stored: Stored) -> str:
+    if stored.schedule is None:
+        return f"{stored.id} (broken)"
+    return f"{stored.id} (paused)" if stored.cursor.pause else str(stored.id)
 
 
 def _joined(fires: Sequence[int], each: int) -> list[int]:
@@ -155,9 +161,9 @@ def shortened(text: str, width: int) -> str:
 def _axis(found: Preview, place: tzinfo, bars: int, each: int) -> str:
     """The times of day above the bars, or the dates where a bar is a day or more."""
     step = found.slot * each
-    form = "%d %b" if step >= timedelta(days=1) else "%H:%M"
+    form, apart = ("%d %b", 8) if step >= timedelta(days=1) else ("%H:%M", 6)
     axis = [" "] * bars
-    for start in range(0, bars, 6 if bars > 12 else 8):
+    for start in range(0, bars, apart):
         text = f"{(found.start + start * step).astimezone(place):{form}}"
         if start + len(text) <= bars:
             axis[start : start + len(text)] = text
@@ -177,7 +183,7 @@ def _herd(found: Preview, place: tzinfo) -> list[str]:
         return ["Nothing fires in this time."]
     if len(crowd.members) < 2:
         return ["busiest: never two at the same second."]
-    others = f", and {counted(crowd.times - 1, 'more time')}" if crowd.times > 1 else ""
+    others = f"; as many at {counted(crowd.times - 1, 'other time')}" if crowd.times > 1 else ""
     advice = "; spread them with jitter= or H" if len(crowd.members) >= HERD else ""
     count = f"{len(crowd.members)} of {counted(len(found.lines), 'schedule')}"
     names = [str(one.id) for one in crowd.members]

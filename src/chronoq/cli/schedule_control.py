@@ -11,7 +11,7 @@ import click
 from chronoq.api.control import ScheduleHandle
 from chronoq.api.scheduler import Scheduler
 from chronoq.cli import find
-from chronoq.cli.base import Cli, Command, Misuse, agreed
+from chronoq.cli.base import Cli, Command, Misuse, NotFound, agreed
 from chronoq.cli.out import text
 from chronoq.cli.schedule_time import iso, local, moment, zone_of, zone_option
 from chronoq.cli.schedules import state
@@ -88,8 +88,10 @@ def trigger(cli: Cli, word: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
 def remove(cli: Cli, word: str, yes: bool, dry_run: bool) -> None:
-    """Remove a schedule with its ledger. The jobs that it has made stay."""
+    """Remove a schedule with its ledger, by its whole id. The jobs that it has made stay."""
     app, stored, handle = found(cli, word)
+    if word not in (stored.id.key, str(stored.id)):  # a part of an id may name another one tomorrow
+        raise NotFound(f"No schedule has exactly the id {word!r}. Did you mean '{stored.id}'?")
     again = stored.id.key in app.declared.schedules
     if agreed(f"remove schedule {stored.id} with its ledger", yes=yes, dry_run=dry_run):
         removed = handle.remove()

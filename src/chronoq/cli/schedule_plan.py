@@ -24,13 +24,17 @@ MARKS = {
     "created": ("+", "green"),
     "update": ("~", "yellow"),
     "updated": ("~", "yellow"),
-    "unchanged": ("=", None),
     "orphan": ("?", "magenta"),
     "removed": ("-", "red"),
+    "gone": (" ", None),
+    "unchanged": ("=", None),
 }
 SAID = {"retry.retries": "retries"}
 IN_PLAN = {"create": "to create", "update": "to update"}
 WIDEST = 44
+FEW = 10
+"""Up to so many unchanged schedules are named."""
+
 Row = dict[str, Any]
 
 
@@ -62,7 +66,8 @@ def apply(cli: Cli, prune: bool, yes: bool, dry_run: bool) -> None:
         agreed(f"store these and remove {counted(len(orphans), 'orphan')}", yes=yes, dry_run=True)
         return
     names = ", ".join(row["id"] for row in orphans)
-    what = f"remove {counted(len(orphans), 'orphan')} with their ledgers: {names}"
+    ledgers = "its ledger" if len(orphans) == 1 else "their ledgers"
+    what = f"remove {counted(len(orphans), 'orphan')} with {ledgers}: {names}"
     if orphans and not agreed(what, yes=yes, dry_run=False):
         return
     done = {str(change.id): change.put for change in app.apply()}
@@ -146,13 +151,18 @@ def _show(cli: Cli, rows: Sequence[Row]) -> None:
         return
     width = max((len(row["change"]) for row in rows), default=0)
     wide = min(WIDEST, max((len(row["id"]) for row in rows), default=0))
-    for row in rows:
-        mark, color = MARKS.get(row["change"], (" ", None))
+    counts = {word: sum(row["change"] == word for row in rows) for word in MARKS}
+    many = counts["unchanged"] > FEW and not cli.verbose
+    for row in sorted(rows, key=lambda row: list(MARKS).index(row["change"])):
+        if many and row["change"] == "unchanged":
+            continue
+        mark, color = MARKS[row["change"]]
         head = click.style(f"{mark} {row['change']:<{width}}", fg=color)
         rhythm = f"  {row['rhythm']}" if row["rhythm"] and not row["fields"] else ""
         click.echo(f"{head}  {row['id']:<{wide}}{rhythm}".rstrip(), color=cli.color)
         for one in row["fields"]:
             click.echo(f"  {'':<{width}}    {one['field']}: {text(one['old'])} -> {text(one['new'])}")
-    counts = {word: sum(row["change"] == word for row in rows) for word in MARKS}
+    if many:
+        click.echo(f"= unchanged  {counts['unchanged']} schedules; -v names them")
     said = ", ".join(f"{count} {IN_PLAN.get(word, word)}" for word, count in counts.items() if count)
     cli.out.note(f"{said or 'Nothing is declared, and nothing stored'}.")

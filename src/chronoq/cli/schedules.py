@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from chronoq.domain.schedule import Happened, Outcome, Stored
 from chronoq.domain.time import brief
 
 LAST = datetime.max.replace(tzinfo=UTC)
+RHYTHM = 30
 LAZY = {
     "list": ("schedules:list_", "List schedules with their rhythm, next fire and state."),
     "show": ("schedules:show", "One schedule: what was declared, how far it has come, what became of it."),
@@ -52,9 +54,11 @@ def list_(cli: Cli, queue: str | None) -> None:
     stored.sort(key=lambda one: (one.cursor.next or LAST, one.id))
     rows = [summary(one, now) for one in stored]
     if cli.output == "table":
-        for row in rows:  # shorter than elsewhere: ids and rhythms need the room
+        for row in rows:
             row["next"] = row["next"] and f"{row['next'].astimezone():%Y-%m-%d %H:%M:%S}"
-    cli.out.rows(rows, ("id", "rhythm", "next", "state", "fires"), empty="No schedules.")
+            if sys.stdout.isatty():  # the ids need the room
+                row["rhythm"] = shortened(row["rhythm"])
+    cli.out.rows(rows, ("id", "rhythm", "next", "state"), empty="No schedules.")
 
 
 @click.command(cls=Command)
@@ -137,6 +141,10 @@ def details(backend: Backend, stored: Stored) -> dict[str, Any]:
         }
     row["running"] = [str(one) for one in backend.store.live(stored.id)]
     return {key: value for key, value in row.items() if value is not None}
+
+
+def shortened(rhythm: str) -> str:
+    return rhythm if len(rhythm) <= RHYTHM else f"{rhythm[: RHYTHM - 3]}..."
 
 
 def call(payload: bytes) -> dict[str, Any]:

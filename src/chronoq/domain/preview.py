@@ -13,7 +13,7 @@ from chronoq.domain.schedule import Stored
 
 MOST = 5_000
 MOST_INTERVALS = 500_000
-"""Fires of one rhythm that are counted, the rest is estimated: a cron has to be walked, an interval is arithmetic."""
+"""Fires of one rhythm that are counted; the rest is estimated. A cron has to be walked, an interval not."""
 
 SAMPLE = 20
 """Fires from which the number in an hour is estimated."""

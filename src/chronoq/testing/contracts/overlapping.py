@@ -1,10 +1,12 @@
 """Runs and their schedule: how many live, how many failed, what holds it back and what sets it free."""
 
+from datetime import datetime
+
 import pytest
 from attrs import evolve
 
 from chronoq.domain.identity import JobId, ScheduleId
-from chronoq.domain.job import Claim, Pause, State
+from chronoq.domain.job import Claim, Job, Pause, State
 from chronoq.domain.ports import Backend, Cancel, Fired, Hold
 from chronoq.domain.schedule import Due
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict
@@ -64,6 +66,17 @@ class Overlapping(Chapter):
         left = {run().id, delayed.id, run("other", NOW + S).id} - {claim.id}
         assert {*backend.store.live(TICK), *backend.store.live(other.id)} == left
 
+    @pytest.mark.parametrize("more", [[], [job("other")]], ids=["alone", "among others"])
+    @pytest.mark.parametrize("later", [NOW, NOW + HOUR], ids=["ready", "delayed"])
+    def test_a_run_counts_however_it_was_stored(
+        self, backend: Backend, later: datetime, more: list[Job]
+    ) -> None:
+        keep(backend.store)
+        backend.queue.submit([run(due=later), *more], now=NOW)
+        assert (due(backend).live, backend.store.live(TICK)) == (1, [run().id])
+        backend.queue.cancel([run().id], now=NOW)
+        assert (due(backend).live, backend.store.live(TICK)) == (0, [])
+
     @pytest.mark.parametrize("where", list(LAST))
     def test_a_run_that_is_over_does_not_count(self, backend: Backend, where: State) -> None:
         one, two = fired(backend, 2)
@@ -122,6 +135,31 @@ class Overlapping(Chapter):
         step = evolve(firing(due(backend).stored), forgive=True)
         assert backend.store.fire([step], fence=1, now=NOW) == [Fired.YES]
         assert due(backend).failures == 0
+
+    def test_a_step_can_forgive_the_failures_so_far(self, backend: Backend) -> None:
+        claims = fired(backend, 3)
+        other = keep(backend.store, schedule("other"), at=cursor(FAR))
+        backend.store.fire([firing(other, run("other"))], fence=1, now=NOW)
+        backend.queue.settle(
+            [(claim, Dead(FAILED)) for claim in (*claims[:2], *take(backend.queue))], now=NOW
+        )
+        (kept, others) = backend.store.get([TICK, other.id])
+        assert kept is not None
+        assert others is not None
+        step = firing(kept)
+        moved = evolve(step, expected=evolve(step.expected, version=9), forgive=True)
+        assert backend.store.fire([moved], fence=1, now=NOW) == [Fired.MOVED]
+        assert backend.store.fire([evolve(step, forgive=True)], fence=0, now=NOW) == [Fired.STALE]
+        assert backend.store.fire([step], fence=1, now=NOW) == [Fired.YES]
+        assert due(backend).failures == 2
+        again = firing(after(step))
+        assert backend.store.fire([evolve(again, forgive=True)], fence=1, now=NOW) == [Fired.YES]
+        assert due(backend).failures == 0
+        backend.queue.settle([(claims[2], Dead(FAILED))], now=NOW)
+        assert due(backend).failures == 1
+        backend.store.put(schedule("other"), cursor=cursor(version=2), expected=others.cursor, now=NOW)
+        (theirs,) = backend.store.due([MAIL], now=NOW, limit=5)[0]
+        assert (theirs.stored.id, theirs.failures) == (other.id, 1)
 
     def test_a_stale_verdict_counts_for_nothing(self, backend: Backend) -> None:
         """Q5"""

@@ -13,6 +13,7 @@ from chronoq.testing.contracts.chapter import Chapter
 from chronoq.testing.contracts.values import (
     FAILED,
     HOUR,
+    LAST,
     LEASE,
     MAIL,
     MS,
@@ -86,6 +87,21 @@ class Settling(Chapter):
             where is State.CANCELLED,
             where is State.EXPIRED,
         )
+
+    @pytest.mark.parametrize("where", list(LAST))
+    def test_a_new_job_under_an_old_id_has_no_history(self, queue: QueuePort, where: State) -> None:
+        queue.settle([(taken(queue), Retry(NOW, FAILED, crash=True))], now=NOW)
+        queue.settle([(taken(queue), Retry(NOW, FAILED))], now=NOW)
+        claim = taken(queue)
+        queue.report(claim, Progress(1))
+        send(queue, claim, where)
+        queue.purge([jid()], now=NOW)
+        add(queue, "a", now=NOW + HOUR)
+        found = seen(queue, now=NOW + HOUR)
+        assert (found.token, found.attempt, found.crashes, found.failure) == (0, 0, 0, None)
+        again = taken(queue, now=NOW + HOUR)
+        assert (again.token, again.attempt, again.crashes) == (1, 1, 0)
+        assert seen(queue, now=NOW + HOUR).progress is None
 
     @pytest.mark.parametrize("where", ENDED)
     def test_an_ending_is_kept_for_as_long_as_was_asked(self, queue: QueuePort, where: State) -> None:
@@ -302,6 +318,11 @@ class Settling(Chapter):
         claims = take(queue, 2)
         assert sorted(queue.release([claims[0], claims[1], claims[0]], now=NOW)) == [False, True, True]
         assert sorted(listed(queue, State.READY)) == ["a", "b"]
+
+    def test_a_release_keeps_what_is_known_of_the_job(self, queue: QueuePort) -> None:
+        queue.settle([(taken(queue), Retry(NOW, FAILED))], now=NOW)
+        queue.release([taken(queue)], now=NOW)
+        assert seen(queue).failure == FAILED
 
     def test_a_release_keeps_priorities(self, queue: QueuePort) -> None:
         queue.submit(

@@ -170,6 +170,12 @@ class Waiting(Chapter):
         take(queue, 300)
         _come_to_rest(queue)
 
+    @pytest.mark.parametrize("batch", [1, 2])
+    def test_hints_of_work_do_not_pile_up(self, queue: QueuePort, batch: int) -> None:
+        for n in range(200):
+            add(queue, *(f"j{n}x{m}" for m in range(batch)))
+        _forget(queue)
+
     def test_a_paused_queue_leaves_its_workers_in_peace(self, queue: QueuePort) -> None:
         """Q9"""
         add(queue, "a", "b", "c")
@@ -292,6 +298,17 @@ class Waiting(Chapter):
         queue.cancel([jid("d")], now=NOW)
         waiter.answer()
         assert heard == want
+
+    def test_nobody_hears_of_jobs_that_run_again(self, queue: QueuePort) -> None:
+        assert queue.wait_ended([MAIL], timeout=timedelta(0)) == []
+        add(queue, "a", "b", "c")
+        again, back, last = take(queue, 3)
+        queue.settle([(again, Retry(NOW, FAILED))], now=NOW)
+        queue.release([back], now=NOW)
+        queue.settle([(last, Done())], now=NOW)
+        heard: set[JobId] = set()
+        _hear(queue, {jid("c")}, heard)
+        assert heard == {jid("c")}
 
     def test_waiting_for_an_end_comes_to_an_end(self, queue: QueuePort) -> None:
         for timeout in (timedelta(0), SHORT, timedelta(microseconds=1)):
