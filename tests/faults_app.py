@@ -7,6 +7,8 @@ says can be checked against what happened.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +112,13 @@ def working(url: str | None = None, folder: Path | None = None) -> Scheduler:
         if gate:
             here.wait_at(gate)
         os._exit(66)
+
+    @app.task(name="signalled", queue="work", retries=0)
+    def signalled(context: Context, gate: str) -> None:
+        """Sends SIGTERM to its own thread, twice: the system may give a process's signals to any of them."""
+        for place in (gate, "closed for ever"):
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            here.wait_at(place)
 
     @app.task(name="flaky", queue="work", retries=5, backoff=["300ms"])
     def flaky(context: Context, failures: int) -> int:

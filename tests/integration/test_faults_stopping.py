@@ -87,6 +87,15 @@ def test_a_second_signal_ends_it_at_once(stage: Stage, second: signal.Signals) -
     assert stage.counts.crashed == 1
 
 
+def test_signals_are_heard_whichever_thread_the_system_gives_them_to(stage: Stage) -> None:
+    stage.task("signalled").enqueue("gate")
+
+    with stage.worker(grace="10m") as worker:
+        worker.wait_line("stopping: 1 job", within=30)
+        stage.open("gate")
+        assert worker.wait(20) == 128 + signal.SIGTERM
+
+
 def test_an_idle_worker_stops_without_waiting(stage: Stage) -> None:
     with stage.worker(grace="10m") as worker:
         eventually(lambda: stage.app.backend.life.roll(now=stage.app.backend.clock.now()), within=30)

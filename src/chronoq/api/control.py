@@ -40,9 +40,10 @@ class ScheduleHandle:
     def next(self, count: int = 1) -> list[datetime]:
         """The coming nominal times, at most `count`; the pending one first."""
         stored = self.info()
-        schedule, moment = readable(stored), stored.cursor.next
+        schedule, moment, most = readable(stored), stored.cursor.next, readable(stored).policy.max_fires
+        many = count if most is None else min(count, most - stored.cursor.fires)
         found: list[datetime] = []
-        while moment is not None and len(found) < count:
+        while moment is not None and len(found) < many:
             found.append(moment)
             moment = schedule.next_after(moment, since=stored.cursor.since)
         return found

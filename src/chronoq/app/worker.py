@@ -25,6 +25,8 @@ from chronoq.domain.ports import Backend
 
 log = logging.getLogger("chronoq.worker")
 
+TURN = timedelta(milliseconds=100)
+
 
 @define(eq=False)
 class Worker:
@@ -93,7 +95,7 @@ class Worker:
         self.fetcher.stopping = True
         self.loops["fetcher"].wake.set()
         limit = self.settings.grace if grace is None else grace
-        finished = self.fetcher.drained.wait(limit.total_seconds())
+        finished = self._drained(limit)
         for loop in self.loops.values():
             loop.stop()
         self.loops["fetcher"].join(timedelta(seconds=10))
@@ -106,6 +108,13 @@ class Worker:
         self.threads.stop()
         self.coroutines.stop()
         return finished
+
+    def _drained(self, limit: timedelta) -> bool:
+        """Wait in short turns: a signal that the system gave to another thread is heard between two of them."""
+        left = limit
+        while not self.fetcher.drained.wait(min(left, TURN).total_seconds()) and left > TURN:
+            left -= TURN
+        return self.fetcher.drained.is_set()
 
     @property
     def idle(self) -> bool:

@@ -25,6 +25,8 @@ def pause(stored: Stored, pause: Pause) -> Firing:
 def resume(stored: Stored, *, catch_up: bool, now: datetime) -> Firing:
     """Go on: with what was missed under the catch-up policy, or from the next nominal time after `now`."""
     before = stored.cursor
+    if before.pause is None:  # what is pending was not missed in a pause: it stays
+        return Firing(stored.id, before, before)
     after = evolve(before, pause=None)
     if catch_up or before.next is None or before.next > now:
         return Firing(stored.id, before, after)

@@ -46,7 +46,8 @@ def fire(due: Due, *, now: datetime) -> Firing:
         return evolve(set_aside(stored, f"paused after {due.failures} failures in a row", now=now), forgive=True)
     walk: Walk = lambda moment: schedule.next_after(moment, since=stored.cursor.since)  # noqa: E731
     cursor, skipped = _catch_up(stored.cursor, schedule.policy, walk, now)
-    if cursor.held and schedule.policy.overlap is not Overlap.QUEUE_ALL and not due.live:
+    ripe = cursor.next is not None and cursor.next <= now  # not if a faster clock held it back
+    if cursor.held and ripe and schedule.policy.overlap is not Overlap.QUEUE_ALL and not due.live:
         return _release(schedule, stored.cursor, walk, now)
     return _meet(schedule, stored.cursor, cursor, due.live, skipped, walk, now)
 

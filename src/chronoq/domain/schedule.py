@@ -172,13 +172,16 @@ class Put(StrEnum):
 def planned(stored: Stored | None, schedule: Schedule, *, now: datetime) -> tuple[Put, Cursor]:
     """What saving `schedule` over `stored` means, and the cursor to store with it.
 
-    Unchanged: the due time is kept. Changed: it is computed anew from `now`; a pause stays.
+    Unchanged: the due time is kept. Changed: it is computed anew from `now`; a pause
+    stays, and what has fired still counts.
     """
     now = up_to_ms(now)
     if stored is None:
         return Put.CREATED, Cursor(1, schedule.next_after(now, since=now), now)
     if stored.schedule == schedule:
         return Put.UNCHANGED, stored.cursor
-    following = schedule.next_after(now, since=now)
+    most = schedule.policy.max_fires
+    spent = most is not None and stored.cursor.fires >= most
+    following = None if spent else schedule.next_after(now, since=now)
     version = stored.cursor.version + 1
     return Put.UPDATED, evolve(stored.cursor, version=version, next=following, last=None, since=now, held=False)

@@ -127,7 +127,7 @@ def _told(id: str, outcome: Outcome, at: datetime) -> Answer:
 
 
 def _pending(id: str, cursor: Cursor, at: datetime, roll: Sequence[Presence], now: datetime) -> Answer:
-    if cursor.pause is not None:
+    if cursor.pause is not None and cursor.pause.holds(at):
         until = f" until {_at(cursor.pause.until)}" if cursor.pause.until else ""
         note = f" ({cursor.pause.note})" if cursor.pause.note else ""
         return Answer("paused", f"'{id}' is paused{until}{note}: {_at(at)} will not fire meanwhile.")
