@@ -55,5 +55,18 @@ test *args:
 docs *args:
     {{ pytest }} tests/integration/test_docs.py "$@"
 
-# everything that has to be green before a commit
-check: lint types layers test
+# kill, stop, starve and poison real processes, so many rounds of it
+chaos rounds="5" *args:
+    for round in $(seq {{ rounds }}); do {{ pytest }} {{ spread }} tests/integration/test_faults_*.py "${@:2}" || exit 1; done
+
+# figures: how many schedules a scheduler fires in a second, on memory and on a real server
+bench *args:
+    {{ uv }} run --quiet python -m benchmarks.schedules "$@"
+
+# drop one check of one Lua script at a time: the contract suite has to notice each
+mutate-lua *args:
+    {{ uv }} run --quiet python tests/mutate_lua.py "$@"
+
+# everything that has to be green before a commit, with the longer form of the lockstep and oracle tests
+check: lint types layers
+    CHRONOQ_CHECK=1 just --justfile {{ quote(justfile()) }} test

@@ -66,7 +66,9 @@ def backends() -> Iterator[dict[str, str]]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--schedules", type=int, default=10_000)
     options.add_argument("--expressions", type=int, default=100)
     options.add_argument("--repeat", type=int, default=3)

@@ -66,6 +66,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("fire", "math.huge) < earliest", "math.huge) <= earliest", _HINT),
     ("fire", "fence and fence > seen", "fence ", _LATEST),
     ("fire", "fence > seen", "fence >= seen", _LATEST),
+    ("fire", "sooner and redis", " redis", _HINT),
     ("fire", "made > 0", "true", _NONE),
     ("fire", "made > 0", "made >= 0", _NONE),
     ("page", "member ~= '' and redis", " redis", "no member is without a name"),

@@ -54,25 +54,39 @@ class Settings:
         converter=_namespace,
         metadata={"help": "first part of every stored key"},
     )
-    concurrency: int = field(default=8, converter=_count, metadata={"help": "jobs that a worker runs at once"})
+    concurrency: int = field(
+        default=8, converter=_count, metadata={"help": "jobs that a worker runs at once"}
+    )
     lease: timedelta = field(
-        default=timedelta(seconds=30), converter=_positive, metadata={"help": "a silent worker's job is taken over after"}
+        default=timedelta(seconds=30),
+        converter=_positive,
+        metadata={"help": "a silent worker's job is taken over after"},
     )
     grace: timedelta = field(
-        default=timedelta(seconds=30), converter=duration, metadata={"help": "time to finish on a graceful stop"}
+        default=timedelta(seconds=30),
+        converter=duration,
+        metadata={"help": "time to finish on a graceful stop"},
     )
     max_crashes: int = field(
         default=3, converter=_count, metadata={"help": "lost workers after which a job is given up"}
     )
     park_for: timedelta = field(
-        default=timedelta(days=1), converter=duration, metadata={"help": "how long a job of an unknown task waits"}
+        default=timedelta(days=1),
+        converter=duration,
+        metadata={"help": "how long a job of an unknown task waits"},
     )
     remember: timedelta = field(
-        default=timedelta(days=1), converter=duration, metadata={"help": "how long an ended job's own id stays taken"}
+        default=timedelta(days=1),
+        converter=duration,
+        metadata={"help": "how long an ended job's own id stays taken"},
     )
-    max_payload: int = field(default=256_000, converter=_size, metadata={"help": "bytes of arguments or result"})
+    max_payload: int = field(
+        default=256_000, converter=_size, metadata={"help": "bytes of arguments or result"}
+    )
     lock_ttl: timedelta = field(
-        default=timedelta(seconds=10), converter=_positive, metadata={"help": "a silent leader is replaced after"}
+        default=timedelta(seconds=3),
+        converter=_positive,
+        metadata={"help": "a silent leader is replaced after"},
     )
 
 

@@ -46,9 +46,9 @@ def watched(server: Server, seconds: float) -> list[str]:
 @pytest.mark.parametrize("kind", ["worker", "scheduler"])
 def test_an_idle_process_makes_fewer_than_five_commands_a_second(stage: Stage, kind: str) -> None:
     process = (
-        stage.process("worker", "--queues", "work", lease="30s", lock_ttl="10s")
+        stage.process("worker", "--queues", "work", lease="30s", lock_ttl="3s")
         if kind == "worker"
-        else stage.process("scheduler", lease="30s", lock_ttl="10s")
+        else stage.process("scheduler", lease="30s", lock_ttl="3s")
     )
     with process:
         life = stage.app.backend.life

@@ -21,21 +21,23 @@ import pytest
 from attrs import define, field, frozen
 
 from chronoq import Context, Scheduler, cron, every
-from chronoq.domain.rhythm import Rhythm
 from chronoq.domain.schedule import Happened, Outcome
 from chronoq.testing import Drill, simulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "policies.md"
-BLOCK = re.compile(r"(?<=^<!-- picture: )(?P<name>[\w-]+) -->\n```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?<=^<!-- picture: )(?P<name>[\w-]+) -->\n```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 MARGIN, WIDTH = 10, 62
+MISSED = "\N{MULTIPLICATION SIGN}"
 MARKS = {
     "●": "fires on time",
     "◑": "fires later",
     "○": "left out: overlap",
-    "×": "left out: catch-up",
+    MISSED: "left out: catch-up",
     "‖": "left out: paused",
     "·": "pending",
     "↺": "made up",
@@ -79,7 +81,6 @@ class Scene:
     """One schedule at noon, a column a minute: runs of so many minutes, and what people and faults do."""
 
     length: int = 0
-    rhythm: Rhythm = every("5m")
     options: Mapping[str, Any] = {}
     acts: Mapping[int, Callable[[Drill], object]] = {}
     shade: tuple[str, str, int, int] | None = None
@@ -99,7 +100,7 @@ class Scene:
             if self.fails:
                 raise RuntimeError
 
-        app.add_schedule("plan", app.task(name="work", retries=0)(work), self.rhythm, **self.options)
+        app.add_schedule("plan", app.task(name="work", retries=0)(work), every("5m"), **self.options)
         with Drill(app, start=NOON) as drill:
             for minute, act in sorted(self.acts.items()):
                 drill.move_to(NOON + minute * MINUTE)
@@ -158,7 +159,7 @@ def fate(moment: datetime, ledger: list[Outcome], pending: datetime | None) -> s
                 case Happened.OVERLAP:
                     return "○"
                 case Happened.MISSED:
-                    return "×"
+                    return MISSED
                 case Happened.PAUSED:
                     return "‖"
                 case _:
@@ -186,15 +187,10 @@ def pause(begin: int, end: int, **resume: Any) -> dict[str, Any]:
 
 def backfilled() -> Scene:
     given = pause(12, 33)
-    given["acts"][45] = lambda drill: drill.app.stored_schedule("plan").backfill(
+    given["acts"][47] = lambda drill: drill.app.stored_schedule("plan").backfill(
         NOON + 10 * MINUTE, NOON + 40 * MINUTE
     )
     return Scene(**given)
-
-
-def set_aside() -> Scene:
-    given = pause(0, 0)
-    return Scene(fails=True, options={"pause_after": 3}, shade=("set aside", "▒", 20, WIDTH), acts=given["acts"] and {})
 
 
 def shifted(**options: Any) -> str:
@@ -255,7 +251,7 @@ PICTURES: dict[str, Callable[[], str]] = {
     "spread": lambda: shifted(spread="15m"),
     "starts-ends": Scene(options={"starts_at": NOON + 12 * MINUTE, "ends_at": NOON + 45 * MINUTE}),
     "max-fires": Scene(options={"max_fires": 4}),
-    "pause-after": set_aside(),
+    "pause-after": Scene(fails=True, options={"pause_after": 3}, shade=("set aside", "▒", 20, WIDTH)),
     "pause": Scene(**pause(12, 38)),
     "pause-catch-up": Scene(**pause(12, 38, catch_up=True)),
     "backfill": backfilled(),

@@ -1,6 +1,6 @@
 """Schedules on a real server: several scheduler processes at once, and what people do through the API.
 
-This module is also the application of its processes: `--factory --app tests.integration.test_schedules_processes:slow`.
+This module is also the application of its processes, by `--factory --app`: see `slow`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
 
 
 def test_each_overlap_policy_holds_under_several_schedulers(office: Office) -> None:
-    """S1, S3, S10: the leader is killed in between; the files of the handlers are compared with the ledger."""
+    """S1, S3, S10: the leader is killed in between; what handlers wrote is compared with the ledger."""
     with office.process("worker") as worker, ExitStack() as stack:
         schedulers = [stack.enter_context(office.process("scheduler")) for _ in range(3)]
         eventually(lambda: all(office.ended(name) >= 2 for name in OVERLAPS), within=60)
@@ -112,7 +112,7 @@ def test_each_overlap_policy_holds_under_several_schedulers(office: Office) -> N
                 assert one.wait(20) == 0, one.err
         for name in OVERLAPS:
             for id in office.app.backend.store.live(office.app.stored_schedule(name).info().id):
-                office.app.job(str(id)).cancel()  # the last one of cancel_running would wait for half a minute
+                office.app.job(str(id)).cancel()  # one would wait for half a minute
         eventually(lambda: not live(office), within=30)
         worker.sigterm()
         assert worker.wait(20) == 0, worker.err
@@ -133,7 +133,7 @@ def live(office: Office) -> int:
 
 
 def check(office: Office, name: str) -> None:
-    """No two runs at once, each in the ledger; each nominal time has one fate, in order, with none between."""
+    """No two runs at once, each in the ledger; each nominal time has one fate, in order, none between."""
     runs = office.runs(name)
     assert all(earlier[1].at <= later[0].at for earlier, later in pairwise(runs)), name
     outcomes = office.outcomes(name)
@@ -193,9 +193,7 @@ def nightly(app: Scheduler, **options: Any) -> ScheduleHandle:
 
 
 def test_a_schedule_is_put_once_and_updated_when_it_differs(app: Scheduler, call: Callable[..., Any]) -> None:
-    told = [
-        call(app, "put_schedule", "p", work(app), every("1h"), args=[number]) for number in (1, 1, 2, 2)
-    ]
+    told = [call(app, "put_schedule", "p", work(app), every("1h"), args=[number]) for number in (1, 1, 2, 2)]
     assert told == [Put.CREATED, Put.UNCHANGED, Put.UPDATED, Put.UNCHANGED]
     assert call(app.stored_schedule("p"), "info").cursor.version == 2
 
@@ -240,7 +238,8 @@ def test_a_trigger_runs_at_once_and_leaves_the_rhythm_alone(app: Scheduler, call
 def test_a_backfill_makes_each_day_up_once_at_low_priority(app: Scheduler, call: Callable[..., Any]) -> None:
     schedule = nightly(app)
     expected = [
-        (MIDNIGHT + timedelta(hours=3) + (day - 1) * DAY, MIDNIGHT + timedelta(hours=3) + day * DAY) for day in range(3)
+        (MIDNIGHT + timedelta(hours=3) + (day - 1) * DAY, MIDNIGHT + timedelta(hours=3) + day * DAY)
+        for day in range(3)
     ]
     assert call(schedule, "backfill", MIDNIGHT, MIDNIGHT + 3 * DAY, dry_run=True) == expected
     assert schedule.ledger() == []
@@ -276,7 +275,7 @@ class Dying:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_backfill_that_was_cut_short_is_taken_up_again_by_the_same_call(app: Scheduler, after: bool) -> None:
+def test_a_backfill_that_was_cut_short_is_taken_up_by_the_same_call(app: Scheduler, after: bool) -> None:
     app.put_schedule("hourly", work(app), cron("0 * * * *"))
     end = MIDNIGHT + 250 * timedelta(hours=1)
     dying = Schedules(evolve(app.backend, store=Dying(app.backend.store, after)))

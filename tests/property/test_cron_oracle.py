@@ -17,7 +17,13 @@ import pytest
 from chronoq.domain.errors import NeverFires
 from chronoq.domain.rhythm import cron
 
-RUNS = 20_000 if os.environ.get("CHRONOQ_LONG") == "1" else 500
+RUNS = (
+    20_000
+    if os.environ.get("CHRONOQ_LONG") == "1"
+    else 500
+    if os.environ.get("CHRONOQ_CHECK") == "1"
+    else 100
+)
 CHUNKS = 10
 MOST_FIRES = 40
 MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]

@@ -28,7 +28,7 @@ from chronoq.domain.control import Backfill
 from chronoq.domain.errors import BackendError, Invalid
 from chronoq.domain.firing import AT_ONCE, minted
 from chronoq.domain.identity import JobId, ScheduleId
-from chronoq.domain.job import Claim, Job, Pause, State
+from chronoq.domain.job import Claim, Job, Pause
 from chronoq.domain.ports import Backend, Fired, LockPort, StorePort
 from chronoq.domain.rhythm import Rhythm, cron, every, union
 from chronoq.domain.schedule import (
@@ -40,7 +40,6 @@ from chronoq.domain.schedule import (
     Overlap,
     Policy,
     Schedule,
-    Stored,
 )
 from chronoq.domain.time import ZERO, duration
 from chronoq.domain.verdict import Cancelled, Done
@@ -299,9 +298,9 @@ class World:
                 self.end(0)
             if seen == (len(self.store.jobs), sum(len(book.fates) for book in self.store.books.values())):
                 return
-        assert any(
-            book.schedule.policy.overlap is Overlap.QUEUE_ALL for book in self.store.books.values()
-        ), "it goes round in circles"
+        assert any(book.schedule.policy.overlap is Overlap.QUEUE_ALL for book in self.store.books.values()), (
+            "it goes round in circles"
+        )
 
     def verify(self, slowest: timedelta) -> None:
         """Nothing is stuck: each active schedule waits for a time that has not come; every job ran once."""
@@ -584,11 +583,3 @@ def follow(world: World, until: datetime, id: ScheduleId) -> list[timedelta]:
         world.clock.move_to(max(turns[place], world.now))
         turns[place] = world.machines[place].ticker.step(world.now)
     raise AssertionError("it goes round in circles")
-
-
-def test_a_stored_schedule_that_is_unreadable_is_set_aside_at_its_first_time() -> None:
-    """What the store cannot read comes as a defect, and is set aside in one step."""
-    world = World([Schedule(ScheduleId("x", "plan"), every("1m"), "work", b"[[],{}]")], [ZERO])
-    (stored,) = world.store.get([ScheduleId("x", "plan")])
-    assert isinstance(stored, Stored)
-    assert world.queue.find("x", State.READY, now=NOW).items == ()

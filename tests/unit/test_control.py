@@ -1,5 +1,6 @@
 """What people do to a schedule: each verb is a step on the cursor."""
 
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -21,18 +22,17 @@ from chronoq.domain.control import (
 from chronoq.domain.errors import BadName, ChronoqError, Invalid
 from chronoq.domain.firing import fire, minted
 from chronoq.domain.job import Options, Origin, Pause, Priority
+from chronoq.domain.ports import LEDGER
 from chronoq.domain.rhythm import Rhythm, cron, every, once
 from chronoq.domain.schedule import Due, Happened, Outcome, Overlap, Put, Stored, planned
-from tests.unit.made import HOUR, MINUTE, NOW, S, cursor, minutes, nominals, plan, saved, step
+from tests.unit.made import DAY, HOUR, MINUTE, NOW, S, cursor, minutes, nominals, plan, saved, step
 
 TICK = timedelta(microseconds=1)
 UNREADABLE = Stored(plan().id, cursor(NOW), None, "unknown rhythm 'moon'")
 
 
 def paused(rhythm: Rhythm | None = None, **policy: Any) -> Stored:
-    return evolve(
-        stored := saved(plan(rhythm, **policy)), cursor=evolve(stored.cursor, pause=Pause("lunch"))
-    )
+    return evolve(stored := saved(plan(rhythm, **policy)), cursor=evolve(stored.cursor, pause=Pause("lunch")))
 
 
 # pause and resume
@@ -129,9 +129,7 @@ def test_a_trigger_makes_one_job_now_and_moves_nothing() -> None:
     assert job.due == job.enqueued_at == NOW + 30 * S
     assert job.origin == Origin(stored.id, NOW + 30 * S)
     assert job.run_of == stored.id
-    assert firing.outcomes == (
-        Outcome(NOW + 30 * S, Happened.MANUAL, NOW + 30 * S, note="tick@by-hand"),
-    )
+    assert firing.outcomes == (Outcome(NOW + 30 * S, Happened.MANUAL, NOW + 30 * S, note="tick@by-hand"),)
 
 
 def test_a_paused_one_can_be_triggered_and_stays_paused() -> None:
@@ -253,6 +251,27 @@ def test_a_backfill_that_is_cut_anywhere_and_taken_up_makes_each_time_once(
         ledger = [*reversed(firing.outcomes), *ledger]
         keys += [job.id.key for job in firing.jobs]
     assert keys == [f"{minted('tick', nominal)}+b" for _, nominal in whole]
+
+
+def test_neighbouring_times_share_an_entry_of_the_ledger() -> None:
+    stored, wanted = saved(plan()), wish(0, 8)
+    times = missing(stored, wanted, [outcome(4)])
+    assert fill(stored, wanted, times, now=NOW + HOUR).outcomes == (
+        Outcome(NOW + MINUTE, Happened.BACKFILL, NOW + HOUR, NOW + 3 * MINUTE, 3, "b"),
+        Outcome(NOW + 5 * MINUTE, Happened.BACKFILL, NOW + HOUR, NOW + 7 * MINUTE, 3, "b"),
+    )
+    assert fill(stored, wanted, times[:1], now=NOW + HOUR).outcomes == (
+        Outcome(NOW + MINUTE, Happened.BACKFILL, NOW + HOUR, note="b"),
+    )
+
+
+def test_a_large_backfill_pushes_nothing_that_has_fired_out_of_the_ledger() -> None:
+    stored, wanted = saved(plan()), wish(0, 1_401)
+    ledger = deque((outcome(minute) for minute in range(1_400, 800, -1)), maxlen=LEDGER)
+    times = missing(stored, wanted, list(ledger))
+    for place in range(0, 500, 100):
+        ledger.extendleft(fill(stored, wanted, times[place : place + 100], now=NOW + DAY).outcomes)
+    assert missing(stored, wanted, list(ledger)) == times[500:]
 
 
 def test_readable_gives_the_schedule() -> None:

@@ -48,7 +48,9 @@ def nine(year: int, month: int, day: int) -> datetime:
 
 
 def test_a_rhythm_leaves_the_events_of_a_file_out(write) -> None:
-    rhythm = cron("0 9 * * *", tz="Europe/Berlin").excluding(read_calendar(write(HOLIDAYS), tz="Europe/Berlin"))
+    rhythm = cron("0 9 * * *", tz="Europe/Berlin").excluding(
+        read_calendar(write(HOLIDAYS), tz="Europe/Berlin")
+    )
     found = list(rhythm.fires(nine(2026, 11, 22), until=nine(2026, 11, 26)))
     assert found == [nine(2026, 11, 23), nine(2026, 11, 25), nine(2026, 11, 26)]
     found = list(rhythm.fires(nine(2026, 12, 23), until=nine(2027, 1, 2)))
@@ -56,7 +58,9 @@ def test_a_rhythm_leaves_the_events_of_a_file_out(write) -> None:
 
 
 def test_an_excluded_date_of_a_rule_is_not_left_out(write) -> None:
-    rhythm = cron("0 9 1 1 *", tz="Europe/Berlin").excluding(read_calendar(write(HOLIDAYS), tz="Europe/Berlin"))
+    rhythm = cron("0 9 1 1 *", tz="Europe/Berlin").excluding(
+        read_calendar(write(HOLIDAYS), tz="Europe/Berlin")
+    )
     assert rhythm.next_after(nine(2026, 1, 1)) == nine(2028, 1, 1)
 
 

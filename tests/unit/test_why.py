@@ -38,7 +38,8 @@ def test_a_job_in_a_paused_queue() -> None:
         "queue paused", "It is ready, but queue 'default' is paused. Resume the queue."
     )
     assert why(snapshot(), pause=Pause("lunch", NOW + HOUR)).says == (
-        "It is ready, but queue 'default' is paused until 2026-03-02T13:00:00+00:00 (lunch). Resume the queue."
+        "It is ready, but queue 'default' is paused until 2026-03-02T13:00:00+00:00 (lunch). "
+        "Resume the queue."
     )
 
 
@@ -136,9 +137,10 @@ def test_a_job_that_was_given_up() -> None:
         "It was given up at 2026-03-02T12:00:00+00:00 after 4 attempt(s): OSError: the disk is full. "
         "Put it back with `dead requeue`.",
     )
-    assert "after 1 attempt(s) and 3 crash(es). Put" in why(
-        snapshot(State.DEAD, attempt=1, crashes=3, until=NOW)
-    ).says
+    assert (
+        "after 1 attempt(s) and 3 crash(es). Put"
+        in why(snapshot(State.DEAD, attempt=1, crashes=3, until=NOW)).says
+    )
 
 
 @pytest.mark.parametrize("state", [State.DONE, State.CANCELLED, State.EXPIRED])
@@ -175,7 +177,8 @@ T = "2026-03-02T12:01:00+00:00"
         ),
         (
             Outcome(AT, Happened.MISSED, AT),
-            f"'tick' left {T} out: nobody fired it in time, and the catch-up policy made up for later ones only.",
+            f"'tick' left {T} out: nobody fired it in time, "
+            "and the catch-up policy made up for later ones only.",
         ),
         (Outcome(AT, Happened.PAUSED, AT), f"'tick' left {T} out: it was paused."),
         (Outcome(AT, Happened.MANUAL, AT), f"'tick' was triggered by hand at {T}."),

@@ -146,4 +146,3 @@ def _moment(parameters: str, value: str, tz: str) -> datetime:
     own = next((part[5:].strip('"') for part in parameters.split(";") if part.startswith("TZID=")), tz)
     home = "UTC" if value.endswith("Z") else own
     return datetime.strptime(value.removesuffix("Z"), "%Y%m%dT%H%M%S").replace(tzinfo=zone(home))
-

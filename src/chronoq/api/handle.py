@@ -75,7 +75,9 @@ class JobHandle(Generic[R]):
                 stop()
         return self._value(ended(self.job_id, ending))
 
-    async def _within(self, future: "asyncio.Future[Ending | None]", limit: timedelta | None) -> Ending | None:
+    async def _within(
+        self, future: "asyncio.Future[Ending | None]", limit: timedelta | None
+    ) -> Ending | None:
         try:
             return await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
         except TimeoutError:
@@ -120,4 +122,6 @@ class JobHandle(Generic[R]):
 
 
 def _late(id: JobId, limit: timedelta | None) -> ResultTimeout:
-    return ResultTimeout(f"Job {id} has not ended within {brief(limit or timedelta(0))}. It goes on; ask again later.")
+    return ResultTimeout(
+        f"Job {id} has not ended within {brief(limit or timedelta(0))}. It goes on; ask again later."
+    )

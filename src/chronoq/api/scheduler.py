@@ -61,7 +61,9 @@ class Scheduler:
             settings=self._configured.settings,
             room={queue.name: queue.max_length for queue in declared if queue.max_length is not None},
         )
-        self.declared = Declared({q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues)
+        self.declared = Declared(
+            {q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues
+        )
         self._running: tuple[SchedulerService, Worker] | None = None
         self._opened = False
 
@@ -134,7 +136,9 @@ class Scheduler:
         self, fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[TaskOptions]
     ) -> Task[P, Coroutine[Any, Any, R], R]: ...
     @overload
-    def add_task(self, fn: Callable[Concatenate[Context, P], R], /, **options: Unpack[TaskOptions]) -> Task[P, R, R]: ...
+    def add_task(
+        self, fn: Callable[Concatenate[Context, P], R], /, **options: Unpack[TaskOptions]
+    ) -> Task[P, R, R]: ...
     @overload
     def add_task(self, fn: Callable[P, R], /, **options: Unpack[TaskOptions]) -> Task[P, R, R]: ...
     def add_task(self, fn: Any, /, **options: Unpack[TaskOptions]) -> Any:
@@ -155,7 +159,11 @@ class Scheduler:
         return decorate
 
     def add_schedule(
-        self, id: str, task: "Task[..., Any, Any] | Callable[..., Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
+        self,
+        id: str,
+        task: "Task[..., Any, Any] | Callable[..., Any]",
+        rhythm: Rhythm,
+        **options: Unpack[PlanOptions],
     ) -> None:
         """Declare a schedule of a task, or of a function, which becomes one; stored when the application starts."""
         definition = (task if isinstance(task, Task) else self._add(task, {})).definition
@@ -166,7 +174,9 @@ class Scheduler:
     ) -> Put:
         """Store a schedule now: created, updated or unchanged. An unchanged one keeps its due time."""
         settings = self._configured.settings
-        return self.stored.save(self.declared.make_schedule(task.definition, rhythm, self._own(id, options), settings))
+        return self.stored.save(
+            self.declared.make_schedule(task.definition, rhythm, self._own(id, options), settings)
+        )
 
     async def aput_schedule(
         self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
@@ -185,7 +195,9 @@ class Scheduler:
 
     # jobs
 
-    def make_job(self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any], given: JobOptions) -> Job:
+    def make_job(
+        self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any], given: JobOptions
+    ) -> Job:
         """The job of a call: checked, encoded, stamped with the backend's time."""
         now = self.backend.clock.now()
         return self.declared.job(task, args, kwargs, given, settings=self._configured.settings, now=now)
@@ -201,7 +213,8 @@ class Scheduler:
         if bad:
             answers = [error or handle for error, handle in zip(refused, handles, strict=True)]
             raise BatchError(
-                f"{len(bad)} of {len(jobs)} jobs were not enqueued; the first because: {bad[0]}", answers=answers
+                f"{len(bad)} of {len(jobs)} jobs were not enqueued; the first because: {bad[0]}",
+                answers=answers,
             )
         return handles
 

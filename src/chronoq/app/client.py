@@ -53,7 +53,9 @@ class Client:
             )
         if answer is Submitted.FULL:
             limit = self.room.get(job.id.queue)
-            return errors.QueueFull(f"Queue '{job.id.queue}' is full (max_length {limit}). Nothing was enqueued.")
+            return errors.QueueFull(
+                f"Queue '{job.id.queue}' is full (max_length {limit}). Nothing was enqueued."
+            )
         return None
 
     def wait(self, id: JobId, *, timeout: timedelta | None) -> Ending:
@@ -69,7 +71,9 @@ class Client:
         try:
             if not told.wait(None if timeout is None else timeout.total_seconds()):
                 within = brief(timeout or ZERO)
-                raise errors.ResultTimeout(f"Job {id} has not ended within {within}. It goes on; ask again later.")
+                raise errors.ResultTimeout(
+                    f"Job {id} has not ended within {within}. It goes on; ask again later."
+                )
         finally:
             stop()
         return ended(id, found[0])
@@ -101,4 +105,3 @@ def outcome(ending: Ending) -> bytes:
         failure = ending.failure
         raise errors.JobFailed(*(failure.type, failure.message, failure.traceback) if failure else ("?", ""))
     return ending.result
-

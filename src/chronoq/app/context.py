@@ -113,7 +113,9 @@ def current_job() -> Context:
     try:
         return _current.get()
     except LookupError:
-        raise ChronoqError("current_job() was called outside a job. It answers only inside a task's run.") from None
+        raise ChronoqError(
+            "current_job() was called outside a job. It answers only inside a task's run."
+        ) from None
 
 
 enter = _current.set

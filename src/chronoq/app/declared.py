@@ -61,7 +61,9 @@ class Declared:
         self.registry.add(task)
         return task
 
-    def schedule(self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions, settings: Settings) -> Schedule:
+    def schedule(
+        self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions, settings: Settings
+    ) -> Schedule:
         """Declare a schedule of a task."""
         schedule = self.make_schedule(task, rhythm, options, settings)
         known = self.schedules.get(schedule.id.key)
@@ -70,7 +72,9 @@ class Declared:
         self.schedules[schedule.id.key] = schedule
         return schedule
 
-    def make_schedule(self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions, settings: Settings) -> Schedule:
+    def make_schedule(
+        self, task: TaskDef, rhythm: Rhythm, options: ScheduleOptions, settings: Settings
+    ) -> Schedule:
         """The schedule of these options. The default id is the task's name."""
         id = name(options.get("id", task.name), what="schedule id")
         if not isinstance(rhythm, Rhythm):

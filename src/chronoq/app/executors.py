@@ -48,7 +48,9 @@ class Threads:
     def start(self) -> None:
         for slot in range(self.slots):
             self.current[slot] = None
-            threading.Thread(target=self._work, args=(slot,), name=f"chronoq-runner-{slot}", daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(slot,), name=f"chronoq-runner-{slot}", daemon=True
+            ).start()
 
     def give(self, runs: list[Run]) -> None:
         for run in runs:
@@ -127,7 +129,9 @@ class Coroutines:
 
     def _call(self, what: Callable[[], object]) -> None:
         assert self.loop is not None, "started"
-        with suppress(RuntimeError):  # the loop was closed meanwhile: its tasks are gone, their leases will lapse
+        with suppress(
+            RuntimeError
+        ):  # the loop was closed meanwhile: its tasks are gone, their leases will lapse
             self.loop.call_soon_threadsafe(what)
 
     def _fill(self) -> None:

@@ -15,7 +15,17 @@ from chronoq.domain.verdict import Verdict
 class Run:
     """One claim on its way through a worker."""
 
-    __slots__ = ("claim", "context", "deadline", "given_up", "interrupt", "on_thread", "started", "stopping", "until")
+    __slots__ = (
+        "claim",
+        "context",
+        "deadline",
+        "given_up",
+        "interrupt",
+        "on_thread",
+        "started",
+        "stopping",
+        "until",
+    )
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim

@@ -13,8 +13,9 @@ from chronoq.domain.ports import Hold, QueuePort
 
 log = logging.getLogger("chronoq.worker")
 
-MARGIN = 0.15
-"""The part of a lease before its end at which a worker that cannot renew stops the job (L7)."""
+MARGIN = timedelta(seconds=7)
+"""How long before its end a lease that cannot be renewed is given up (L7), at most half of it: more than a
+server that hangs can hold up one try and the pause after it."""
 
 
 @define
@@ -66,6 +67,8 @@ class Heart:
     def _stop_before_the_end(self, runs: list[Run], now: datetime) -> None:
         """L7: a lease that cannot be renewed is given up before somebody else may have it."""
         for run in runs:
-            if run.until - self.lease * MARGIN <= now and self.hands.drop(run):
+            if run.until - min(MARGIN, self.lease / 2) <= now and self.hands.drop(run):
                 run.ask_to_stop()
-                log.warning("⚠ %s  %s  stopped: its lease could not be renewed", run.claim.job.task, run.claim.id.key)
+                log.warning(
+                    "⚠ %s  %s  stopped: its lease could not be renewed", run.claim.job.task, run.claim.id.key
+                )

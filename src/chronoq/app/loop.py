@@ -64,6 +64,7 @@ class Loop:
     wake: threading.Event = field(factory=threading.Event)
     stopped: threading.Event = field(factory=threading.Event)
     thread: threading.Thread | None = None
+    longest_pause: timedelta = LONGEST_PAUSE
     pause: timedelta = FIRST_PAUSE
 
     def start(self) -> None:
@@ -102,7 +103,7 @@ class Loop:
             self.pause = FIRST_PAUSE
             self.trouble.over(self.name, now=now)
             return until
-        until, self.pause = now + self.pause, min(self.pause * 2, LONGEST_PAUSE)
+        until, self.pause = now + self.pause, min(self.pause * 2, self.longest_pause)
         return until
 
 

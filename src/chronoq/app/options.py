@@ -71,7 +71,9 @@ def check(given: Mapping[str, Any], allowed: Iterable[str], *, where: str) -> No
     """Errors: `UnknownOption` for a name that is not allowed, naming the near one."""
     for name in given:
         if name not in allowed:
-            raise UnknownOption(f"{where} has no option {name!r}.{near(name, allowed)} Options: {', '.join(sorted(allowed))}.")
+            raise UnknownOption(
+                f"{where} has no option {name!r}.{near(name, allowed)} Options: {', '.join(sorted(allowed))}."
+            )
 
 
 def treated(base: Options, given: Mapping[str, Any]) -> Options:
@@ -112,7 +114,9 @@ def priority(value: Any) -> Priority:
         return Priority[str(value).upper()]
     except KeyError:
         names = [one.name.lower() for one in Priority]
-        raise BadSetting(f"priority={value!r}: choose from {', '.join(names)}.{near(str(value), names)}") from None
+        raise BadSetting(
+            f"priority={value!r}: choose from {', '.join(names)}.{near(str(value), names)}"
+        ) from None
 
 
 def _choice(kind: type[Overlap], value: Any, name: str) -> Overlap:
@@ -120,7 +124,9 @@ def _choice(kind: type[Overlap], value: Any, name: str) -> Overlap:
         return kind(value)
     except ValueError:
         names = [one.value for one in kind]
-        raise BadSetting(f"{name}={value!r}: choose from {', '.join(names)}.{near(str(value), names)}") from None
+        raise BadSetting(
+            f"{name}={value!r}: choose from {', '.join(names)}.{near(str(value), names)}"
+        ) from None
 
 
 def _length(name: str, value: Any) -> timedelta:
@@ -137,11 +143,15 @@ def _retry(base: RetryPolicy, given: Mapping[str, Any]) -> RetryPolicy:
         return evolve(backoff, retries=retries)
     if isinstance(backoff, Sequence) and not isinstance(backoff, str):
         return RetryPolicy.listed([_length("backoff", one) for one in backoff], retries=retries)
-    return RetryPolicy.exponential(_length("backoff", backoff), retries=base.retries if retries is None else retries)
+    return RetryPolicy.exponential(
+        _length("backoff", backoff), retries=base.retries if retries is None else retries
+    )
 
 
 def _meta(value: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(dict(value), option=orjson.OPT_SORT_KEYS)
     except (TypeError, ValueError) as error:
-        raise NotStorable(f"meta cannot be stored: {error}. Give a dict of JSON values with str keys.") from None
+        raise NotStorable(
+            f"meta cannot be stored: {error}. Give a dict of JSON values with str keys."
+        ) from None

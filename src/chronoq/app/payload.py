@@ -148,15 +148,23 @@ def result_bytes(value: Any, *, task: str, limit: int) -> bytes:
     try:
         data = encoded(value)
     except (TypeError, ValueError) as error:
-        raise NotStorable(f"The result of {task} ({type(value).__name__}) cannot be stored: {error}.") from None
+        raise NotStorable(
+            f"The result of {task} ({type(value).__name__}) cannot be stored: {error}."
+        ) from None
     if len(data) > limit:
-        raise TooLarge(f"The result of {task} is {_bytes(len(data))} (limit {_bytes(limit)}). Return a reference.")
+        raise TooLarge(
+            f"The result of {task} is {_bytes(len(data))} (limit {_bytes(limit)}). Return a reference."
+        )
     return data
 
 
 def reader(annotation: Any) -> Callable[[Any], Any] | None:
     """How to make an argument of that annotation from JSON; None when the JSON value will do as it is."""
-    if annotation in (Any, object, None, type(None)) or isinstance(annotation, str) or not _is_concrete(annotation):
+    if (
+        annotation in (Any, object, None, type(None))
+        or isinstance(annotation, str)
+        or not _is_concrete(annotation)
+    ):
         return None
     if annotation in (str, int, float, bool):
         return strictly(annotation)
@@ -181,7 +189,9 @@ def _is_concrete(annotation: Any) -> bool:
 
 def bad_argument(name: str, task: str, annotation: Any, value: Any, error: Exception) -> BadArgument:
     """E11, in words."""
-    wanted = getattr(annotation, "__name__", str(annotation)) if isinstance(annotation, type) else str(annotation)
+    wanted = (
+        getattr(annotation, "__name__", str(annotation)) if isinstance(annotation, type) else str(annotation)
+    )
     reason = "" if isinstance(error, TypeError) and str(error).startswith("expected") else f" ({error})"
     return BadArgument(
         f"Argument {name!r} of {task}() expected {wanted}, got {type(value).__name__} {shown(value)}{reason}. "

@@ -48,7 +48,10 @@ def failure_of(error: BaseException) -> Failure:
     except Exception:  # it is the handler's class: it may do anything
         message = "its text cannot be made"
     return Failure(
-        _dotted(type(error)), _storable(message[:LONGEST_MESSAGE]), _storable("".join(lines)[-LONGEST_TRACEBACK:]), lineage
+        _dotted(type(error)),
+        _storable(message[:LONGEST_MESSAGE]),
+        _storable("".join(lines)[-LONGEST_TRACEBACK:]),
+        lineage,
     )
 
 

@@ -7,7 +7,7 @@ from attrs import define, evolve, frozen
 
 from chronoq.domain import control
 from chronoq.domain.control import Backfill
-from chronoq.domain.errors import ChronoqError, NotReady, near
+from chronoq.domain.errors import ChronoqError, NoSuchSchedule, NotReady, near
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Pause
 from chronoq.domain.ports import Backend, Fired
@@ -52,7 +52,9 @@ class Schedules:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ChronoqError(f"Several queues have a schedule {id!r}: {', '.join(str(s.id) for s in found)}. Name one.")
+            raise ChronoqError(
+                f"Several queues have a schedule {id!r}: {', '.join(str(s.id) for s in found)}. Name one."
+            )
         raise NoSuchSchedule(f"No schedule {id!r} is stored.{near(id, [s.id.key for s in self.all()])}")
 
     def save(self, schedule: Schedule) -> Put:
@@ -63,7 +65,9 @@ class Schedules:
             put, cursor = planned(stored, schedule, now=now)
             if put is Put.UNCHANGED:
                 return put
-            if self.backend.store.put(schedule, cursor=cursor, expected=stored.cursor if stored else None, now=now):
+            if self.backend.store.put(
+                schedule, cursor=cursor, expected=stored.cursor if stored else None, now=now
+            ):
                 return put
         raise _busy(schedule.id)
 
@@ -75,7 +79,9 @@ class Schedules:
         orphans = [Change(id, None) for id in stored if id not in {schedule.id for schedule in declared}]
         return sorted(changes, key=lambda change: change.id) + orphans
 
-    def apply(self, declared: Sequence[Schedule], queues: Sequence[str], *, prune: bool = False) -> list[Change]:
+    def apply(
+        self, declared: Sequence[Schedule], queues: Sequence[str], *, prune: bool = False
+    ) -> list[Change]:
         """Store what is declared; with `prune`, remove the orphans."""
         changes = self.plan(declared, queues)
         saved = {schedule.id: self.save(schedule) for schedule in declared}
@@ -123,12 +129,10 @@ class Schedules:
         raise _busy(id)
 
 
-def _filling(backfill: Backfill, times: Sequence[tuple[datetime, datetime]]) -> Callable[[Stored, datetime], Firing]:
+def _filling(
+    backfill: Backfill, times: Sequence[tuple[datetime, datetime]]
+) -> Callable[[Stored, datetime], Firing]:
     return lambda stored, now: control.fill(stored, backfill, times, now=now)
-
-
-class NoSuchSchedule(ChronoqError, LookupError):
-    """No schedule with that id is stored."""
 
 
 def _busy(id: object) -> NotReady:

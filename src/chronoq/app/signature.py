@@ -29,7 +29,9 @@ class Signature:
     @classmethod
     def of(cls, fn: Callable[..., Any]) -> "Signature":
         signature, hints = inspect.signature(fn), _hints(fn)
-        parameters = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()]
+        parameters = [
+            p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()
+        ]
         takes_context = bool(parameters) and hints.get(parameters[0].name) is Context
         if takes_context:
             parameters = parameters[1:]
@@ -59,7 +61,11 @@ class Signature:
             payload = encoded((args, dict(sorted(kwargs.items())) if len(kwargs) > 1 else kwargs))
         except (TypeError, ValueError) as error:
             raise self._not_storable(args, kwargs, error) from None
-        return payload if len(payload) <= limit else sized(payload, limit=limit, what=f"Arguments of {self.label}()")
+        return (
+            payload
+            if len(payload) <= limit
+            else sized(payload, limit=limit, what=f"Arguments of {self.label}()")
+        )
 
     def _check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         try:
@@ -85,7 +91,9 @@ class Signature:
                     f"Argument {name!r} of {self.label}() ({kind}) cannot be stored: {own}. Nothing was enqueued. "
                     "Pass an id and load it in the task, or register a converter."
                 )
-        return NotStorable(f"The arguments of {self.label}() cannot be stored: {error}. Nothing was enqueued.")
+        return NotStorable(
+            f"The arguments of {self.label}() cannot be stored: {error}. Nothing was enqueued."
+        )
 
     def decode(self, payload: bytes) -> Call:
         """The call that `encode` stored, annotated arguments structured. Errors: `BadArgument` (E11)."""
@@ -114,6 +122,10 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(fn)
     except Exception:  # an annotation may name what exists only for the type checker
-        plain = {name: hint for name, hint in getattr(fn, "__annotations__", {}).items() if not isinstance(hint, str)}
+        plain = {
+            name: hint
+            for name, hint in getattr(fn, "__annotations__", {}).items()
+            if not isinstance(hint, str)
+        }
         texts = getattr(fn, "__annotations__", {}).items()
         return plain | {name: Context for name, hint in texts if hint in ("Context", "chronoq.Context")}

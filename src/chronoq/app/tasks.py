@@ -68,4 +68,6 @@ def default_name(fn: Callable[..., Any]) -> str:
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
         module = spec.name if spec else Path(getattr(main, "__file__", None) or "main").stem
-    return name(f"{module}.{fn.__qualname__}".replace("<locals>.", "").replace("<lambda>", "lambda"), what="task name")
+    return name(
+        f"{module}.{fn.__qualname__}".replace("<locals>.", "").replace("<lambda>", "lambda"), what="task name"
+    )

@@ -80,6 +80,7 @@ class Worker:
             "ear": self.ear,
         }
         self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}
+        self.loops["heart"].longest_pause = timedelta(seconds=1)  # an outage must not keep it from L7
         self.hands.changed = self.loops["fetcher"].wake.set
         runner.watch = self.loops["heart"].wake.set
         self.fetcher.listen = self.ear.wanted.set

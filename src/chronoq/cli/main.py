@@ -85,7 +85,7 @@ def _judged(error: Exception) -> tuple[int | None, str, str]:
     match error:
         case errors.BackendError():
             code = UNREACHABLE
-        case errors.ResultGone():
+        case errors.ResultGone() | errors.NoSuchSchedule():
             code = NOT_FOUND
         case (
             errors.Invalid()

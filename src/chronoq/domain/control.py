@@ -68,11 +68,12 @@ def missing(stored: Stored, backfill: Backfill, ledger: Sequence[Outcome]) -> li
     Left out are the times that the ledger shows as fired, unless `again`, and those that this
     backfill has made up before. Errors: `Invalid` for more than `limit`.
     """
-    made = {o.nominal for o in ledger if o.what is Happened.BACKFILL and o.note == backfill.id}
+    mine = [o for o in ledger if o.what is Happened.BACKFILL and o.note == backfill.id]
+    made = [(o.nominal, o.last or o.nominal) for o in mine]
     fired = set() if backfill.again else {o.nominal for o in ledger if o.what is Happened.FIRED}
     found = []
     for start, nominal in _intervals(stored, backfill):
-        if nominal in made or nominal in fired:
+        if nominal in fired or any(first <= nominal <= last for first, last in made):
             continue
         found.append((start, nominal))
         if len(found) > backfill.limit:
@@ -82,7 +83,9 @@ def missing(stored: Stored, backfill: Backfill, ledger: Sequence[Outcome]) -> li
     return found
 
 
-def fill(stored: Stored, backfill: Backfill, times: Sequence[tuple[datetime, datetime]], *, now: datetime) -> Firing:
+def fill(
+    stored: Stored, backfill: Backfill, times: Sequence[tuple[datetime, datetime]], *, now: datetime
+) -> Firing:
     """Low-priority jobs for these data intervals, beside the schedule: its rhythm and overlap do not notice."""
     schedule = readable(stored)
     polite = evolve(schedule, options=evolve(schedule.options, priority=Priority.LOW))
@@ -95,8 +98,14 @@ def fill(stored: Stored, backfill: Backfill, times: Sequence[tuple[datetime, dat
         )
         for start, nominal in times
     )
-    outcomes = tuple(Outcome(nominal, Happened.BACKFILL, now, note=backfill.id) for _, nominal in times)
-    return Firing(stored.id, stored.cursor, stored.cursor, jobs, outcomes)
+    outcomes: list[Outcome] = []
+    for start, nominal in times:
+        # neighbours share an entry: one for each would push what has fired out of the ledger, to be made again
+        if outcomes and (outcomes[-1].last or outcomes[-1].nominal) == start:
+            outcomes[-1] = evolve(outcomes[-1], last=nominal, count=(outcomes[-1].count or 0) + 1)
+        else:
+            outcomes.append(Outcome(nominal, Happened.BACKFILL, now, note=backfill.id))
+    return Firing(stored.id, stored.cursor, stored.cursor, jobs, tuple(outcomes))
 
 
 def readable(stored: Stored) -> Schedule:

@@ -115,6 +115,10 @@ class BatchError(ChronoqError):
         self.answers = tuple(answers)
 
 
+class NoSuchSchedule(ChronoqError, LookupError):
+    """No schedule with that id is stored."""
+
+
 class JobError(ChronoqError):
     """There is no result to hand out."""
 

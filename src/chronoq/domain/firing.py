@@ -43,7 +43,9 @@ def fire(due: Due, *, now: datetime) -> Firing:
     limit = schedule.policy.pause_after
     if limit is not None and due.failures >= limit:
         # forgiven, so that it gets as many again once it is resumed
-        return evolve(set_aside(stored, f"paused after {due.failures} failures in a row", now=now), forgive=True)
+        return evolve(
+            set_aside(stored, f"paused after {due.failures} failures in a row", now=now), forgive=True
+        )
     walk: Walk = lambda moment: schedule.next_after(moment, since=stored.cursor.since)  # noqa: E731
     cursor, skipped = _catch_up(stored.cursor, schedule.policy, walk, now)
     ripe = cursor.next is not None and cursor.next <= now  # not if a faster clock held it back
@@ -110,7 +112,9 @@ def _meet(
         if live and overlap is Overlap.SKIP:
             outcomes.append(Outcome(nominal, Happened.OVERLAP, now))
         else:
-            jobs.append(_job(schedule, nominal, last or previous(walk, nominal, or_else=before.since), walk, now))
+            jobs.append(
+                _job(schedule, nominal, last or previous(walk, nominal, or_else=before.since), walk, now)
+            )
             outcomes.append(Outcome(nominal, Happened.FIRED, now))
             live += 1
         last, nominal = nominal, walk(nominal)

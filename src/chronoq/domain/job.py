@@ -180,7 +180,10 @@ class Pause:
 
 @frozen
 class Counts:
-    """A queue in figures. Exact at rest: accepted = delayed + ready + running + dead + done + purged + cancelled + expired."""
+    """A queue in figures.
+
+    Exact at rest: accepted = delayed + ready + running + dead + done + purged + cancelled + expired.
+    """
 
     queue: str
     delayed: int = 0

@@ -77,7 +77,9 @@ class Clock(Protocol):
 class QueuePort(Protocol):
     """Jobs, from submission to ending."""
 
-    def submit(self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None) -> list[Submitted]:
+    def submit(
+        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+    ) -> list[Submitted]:
         """Store new jobs: those due by `now` are ready, the others delayed until then.
 
         Idempotent by id while the id is live or remembered: DUPLICATE, or CONFLICT when the work is
@@ -89,7 +91,9 @@ class QueuePort(Protocol):
         """Move at most `limit` due jobs of each queue from delayed to ready, in order of due time."""
         ...
 
-    def claim(self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime) -> Claimed:
+    def claim(
+        self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime
+    ) -> Claimed:
         """Lease up to so many ready jobs from each queue, after promoting what is due: by priority, then FIFO.
 
         Each is the worker's until `now + lease`, under a token one above its last. A paused queue
@@ -192,7 +196,9 @@ class StorePort(Protocol):
         """Remove schedules with their ledgers. Jobs already made stay. False: there was none."""
         ...
 
-    def due(self, queues: Sequence[str], *, now: datetime, limit: int) -> tuple[list[Due], list[datetime | None]]:
+    def due(
+        self, queues: Sequence[str], *, now: datetime, limit: int
+    ) -> tuple[list[Due], list[datetime | None]]:
         """Schedules to look at by `now`, at most `limit` a queue, and each queue's next such moment after those."""
         ...
 

@@ -73,7 +73,9 @@ class RetryPolicy:
     def listed(cls, delays: Sequence[Duration], *, retries: int | None = None) -> Self:
         """These delays in order, exactly; as many retries as there are delays unless `retries` says more."""
         exact = _delays(delays)
-        return cls(len(exact) if retries is None else retries, exact, 1.0, max(exact, default=ZERO), jitter=False)
+        return cls(
+            len(exact) if retries is None else retries, exact, 1.0, max(exact, default=ZERO), jitter=False
+        )
 
     def wants(self, failure: Failure) -> bool:
         """Whether an error of this kind is worth another attempt."""

@@ -44,7 +44,8 @@ class Policy:
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.catch_up, bool) or (
-            self.catch_up not in ("skip", "latest") and not (isinstance(self.catch_up, int) and self.catch_up > 0)
+            self.catch_up not in ("skip", "latest")
+            and not (isinstance(self.catch_up, int) and self.catch_up > 0)
         ):
             raise BadSetting(f"catch_up={self.catch_up!r}: give 'skip', 'latest' or a number of 1 or more")
         for label in ("pause_after", "max_fires"):
@@ -184,4 +185,6 @@ def planned(stored: Stored | None, schedule: Schedule, *, now: datetime) -> tupl
     spent = most is not None and stored.cursor.fires >= most
     following = None if spent else schedule.next_after(now, since=now)
     version = stored.cursor.version + 1
-    return Put.UPDATED, evolve(stored.cursor, version=version, next=following, last=None, since=now, held=False)
+    return Put.UPDATED, evolve(
+        stored.cursor, version=version, next=following, last=None, since=now, held=False
+    )

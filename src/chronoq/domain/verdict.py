@@ -116,4 +116,6 @@ def unknown_task(claim: Claim, *, now: datetime, park_for: timedelta, hint: str 
     parked = timedelta(seconds=2**doubled - 1) + (times - doubled) * LONGEST_PARKING
     if parked >= park_for:
         return Dead(Failure("UnknownTask", f"{message} Given up after {brief(park_for)}."))
-    return Snooze(now + min(LONGEST_PARKING, timedelta(seconds=2**doubled)), f"E07 {message} Parked, not lost.")
+    return Snooze(
+        now + min(LONGEST_PARKING, timedelta(seconds=2**doubled)), f"E07 {message} Parked, not lost."
+    )

@@ -33,8 +33,13 @@ def why_job(found: Snapshot, *, pause: Pause | None, roll: Sequence[Presence], n
             return Answer("running", f"It is running on {found.worker}, attempt {_attempt(found)}.{asked}")
         case State.DEAD:
             error = f": {found.failure.type}: {found.failure.message}" if found.failure else ""
-            tried = f"after {found.attempt} attempt(s)" + (f" and {found.crashes} crash(es)" if found.crashes else "")
-            return Answer("dead", f"It was given up at {_at(found.until)} {tried}{error}. Put it back with `dead requeue`.")
+            tried = f"after {found.attempt} attempt(s)" + (
+                f" and {found.crashes} crash(es)" if found.crashes else ""
+            )
+            return Answer(
+                "dead",
+                f"It was given up at {_at(found.until)} {tried}{error}. Put it back with `dead requeue`.",
+            )
         case _:
             return Answer(found.state.value, f"It ended at {_at(found.until)}: {found.state.value}.")
 
@@ -44,10 +49,14 @@ def _waiting(found: Snapshot, pause: Pause | None, roll: Sequence[Presence], now
     if pause is not None and pause.holds(now):
         note = f" ({pause.note})" if pause.note else ""
         until = f" until {_at(pause.until)}" if pause.until else ""
-        return Answer("queue paused", f"It is ready, but queue '{queue}' is paused{until}{note}. Resume the queue.")
+        return Answer(
+            "queue paused", f"It is ready, but queue '{queue}' is paused{until}{note}. Resume the queue."
+        )
     listening = [one for one in roll if one.process.kind is Kind.WORKER and queue in one.process.queues]
     if not listening:
-        return Answer("no worker listens", f"It is ready, but no worker listens on queue '{queue}'. Start one.")
+        return Answer(
+            "no worker listens", f"It is ready, but no worker listens on queue '{queue}'. Start one."
+        )
     knowing = [one for one in listening if task in one.process.tasks]
     if not knowing:
         return Answer(
@@ -68,7 +77,8 @@ def _delayed(found: Snapshot, roll: Sequence[Presence], now: datetime) -> Answer
     due = found.until or found.job.due
     if due <= now and not roll:
         return Answer(
-            "nobody is alive", f"It was due at {_at(due)}, but no scheduler or worker is alive to move it. Start one."
+            "nobody is alive",
+            f"It was due at {_at(due)}, but no scheduler or worker is alive to move it. Start one.",
         )
     when = f"at {_at(due)} (in {brief(due - now)})" if due > now else f"since {_at(due)}, any moment now"
     if found.failure is not None and found.attempt:
@@ -85,18 +95,23 @@ def why_schedule(
 ) -> Answer:
     """What became of the schedule's nominal time `at`, or will."""
     id = stored.id.key
-    outcome = next((one for one in ledger if one.nominal <= at <= (one.last or one.nominal)), None)
-    if outcome is not None:
-        return _told(id, outcome, at)
+    exact = next((one for one in ledger if one.nominal == at), None)
+    if exact is not None:
+        return _told(id, exact, at)
     if stored.schedule is None:
         return Answer("unreadable", f"'{id}' cannot be read: {stored.defect}. Save it again.")
     cursor, since = stored.cursor, stored.cursor.since
     nominal = stored.schedule.next_after(at - _TICK, since=since)
+    within = next((one for one in ledger if one.last and one.nominal <= at <= one.last), None)
+    if within is not None and nominal == at:
+        return _told(id, within, at)
     if nominal != at:
         following = f"The next time after it is {_at(nominal)}." if nominal else "None follows."
         return Answer("no nominal time", f"'{id}' has no nominal time at {_at(at)}. {following}")
     if at <= since:
-        return Answer("not saved yet", f"'{id}' did not exist in this form at {_at(at)}: it was saved at {_at(since)}.")
+        return Answer(
+            "not saved yet", f"'{id}' did not exist in this form at {_at(at)}: it was saved at {_at(since)}."
+        )
     if cursor.next is not None and at >= cursor.next:
         return _pending(id, cursor, at, roll, now)
     if cursor.next is None:
@@ -114,7 +129,8 @@ def _told(id: str, outcome: Outcome, at: datetime) -> Answer:
         case Happened.OVERLAP:
             says = f"'{id}' left {_at(at)} out: the run before it had not ended (overlap policy)."
         case Happened.MISSED:
-            says = f"'{id}' left {_at(at)} out: nobody fired it in time, and the catch-up policy made up for later ones only."
+            why = "nobody fired it in time, and the catch-up policy made up for later ones only"
+            says = f"'{id}' left {_at(at)} out: {why}."
         case Happened.PAUSED:
             says = f"'{id}' left {_at(at)} out: it was paused."
         case Happened.MANUAL:
@@ -136,8 +152,12 @@ def _pending(id: str, cursor: Cursor, at: datetime, roll: Sequence[Presence], no
     if cursor.held:
         return Answer("held", f"'{id}' holds {_at(at)} until the run before it ends (overlap policy).")
     if not any(one.process.kind is Kind.SCHEDULER for one in roll):
-        return Answer("no scheduler", f"{_at(at)} of '{id}' is pending, and no scheduler is alive. Start one.")
-    return Answer("pending", f"{_at(at)} of '{id}' is due since {brief(now - at)} and will fire at any moment.")
+        return Answer(
+            "no scheduler", f"{_at(at)} of '{id}' is pending, and no scheduler is alive. Start one."
+        )
+    return Answer(
+        "pending", f"{_at(at)} of '{id}' is due since {brief(now - at)} and will fire at any moment."
+    )
 
 
 def _attempt(found: Snapshot) -> str:
@@ -145,4 +165,6 @@ def _attempt(found: Snapshot) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    return "an unknown time" if moment is None else moment.isoformat(timespec="milliseconds").replace(".000", "")
+    return (
+        "an unknown time" if moment is None else moment.isoformat(timespec="milliseconds").replace(".000", "")
+    )

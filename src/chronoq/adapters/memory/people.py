@@ -45,7 +45,9 @@ class MemoryLock:
 
     def _is_ours(self, lease: Lease, now: datetime) -> bool:
         last = self.held.get(lease.name)
-        return bool(last and last.owner == lease.owner and last.token == lease.token and last.expires_at > now)
+        return bool(
+            last and last.owner == lease.owner and last.token == lease.token and last.expires_at > now
+        )
 
 
 @frozen
@@ -75,4 +77,6 @@ class MemoryLife:
         with self.guard:
             for id in [id for id, (_, until) in self.book.items() if until <= now]:
                 del self.book[id]
-            return sorted((p for p, _ in self.book.values()), key=lambda p: (p.process.started_at, p.process.id))
+            return sorted(
+                (p for p, _ in self.book.values()), key=lambda p: (p.process.started_at, p.process.id)
+            )

@@ -21,15 +21,21 @@ class MemoryQueue:
 
     room: Room
 
-    def submit(self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None) -> list[Submitted]:
+    def submit(
+        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+    ) -> list[Submitted]:
         with self.room as shelves:
             return [_submit(shelves[job.id.queue], job, now, (room or {}).get(job.id.queue)) for job in jobs]
 
     def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
         with self.room as shelves:
-            return [Promoted(shelves[q].promote(now=now, limit=limit), shelves[q].next_delayed()) for q in queues]
+            return [
+                Promoted(shelves[q].promote(now=now, limit=limit), shelves[q].next_delayed()) for q in queues
+            ]
 
-    def claim(self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime) -> Claimed:
+    def claim(
+        self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime
+    ) -> Claimed:
         claims: list[Claim] = []
         nexts: list[datetime] = []
         with self.room as shelves:
@@ -202,7 +208,9 @@ def _settle(shelf: Shelf, claim: Claim, verdict: Verdict, now: datetime) -> bool
             _annotate(entry, verdict)
             shelf.place(key, verdict.at, now=now)
         case _:
-            shelf.end(key, leads_to(verdict), now=now, result=verdict.result if isinstance(verdict, Done) else b"")
+            shelf.end(
+                key, leads_to(verdict), now=now, result=verdict.result if isinstance(verdict, Done) else b""
+            )
     return True
 
 
@@ -267,7 +275,11 @@ def _snapshot(shelf: Shelf, key: str, now: datetime) -> Snapshot | None:
         end = memory.ending
         return Snapshot(Job(end.id, memory.task, b"", end.at, end.at), end.state, until=end.at)
     state, until = State.READY, None
-    for place, where in ((State.DELAYED, shelf.delayed), (State.RUNNING, shelf.leases), (State.DEAD, shelf.dead)):
+    for place, where in (
+        (State.DELAYED, shelf.delayed),
+        (State.RUNNING, shelf.leases),
+        (State.DEAD, shelf.dead),
+    ):
         if key in where:
             state, until = place, where[key]
     return Snapshot(

@@ -39,7 +39,9 @@ class MemoryStore:
                 shelves[id.queue].failures.pop(id.key, None)
             return [shelves[id.queue].plans.pop(id.key, None) is not None for id in ids]
 
-    def due(self, queues: Sequence[str], *, now: datetime, limit: int) -> tuple[list[Due], list[datetime | None]]:
+    def due(
+        self, queues: Sequence[str], *, now: datetime, limit: int
+    ) -> tuple[list[Due], list[datetime | None]]:
         found: list[Due] = []
         nexts: list[datetime | None] = []
         with self.room as shelves:
