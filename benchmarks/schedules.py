@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from tests.servers import Server
+
 from chronoq.app.ticker import Ticker
 from chronoq.container import open_backend
 from chronoq.domain.identity import ScheduleId
 from chronoq.domain.ports import Backend
 from chronoq.domain.rhythm import cron
 from chronoq.domain.schedule import Cursor, Schedule
-from tests.servers import Server
 
 START = datetime(2026, 11, 23, 8, 59, tzinfo=UTC)
 DUE = START + timedelta(minutes=1)
