@@ -114,15 +114,17 @@ class Scene:
         canvas.text("", {minute: f"{NOON + minute * MINUTE:%H:%M}" for minute in range(0, WIDTH - 5, 10)})
         nominal = canvas.row("nominal")
         assert stored.schedule
-        for moment in stored.schedule.rhythm.bind(seed="plan", anchor=NOON).fires(
-            NOON, until=NOON + (WIDTH - 1) * MINUTE
-        ):
+        rhythm = stored.schedule.rhythm.bind(seed="plan", anchor=NOON)
+        times = list(rhythm.fires(NOON, until=NOON + (WIDTH - 1) * MINUTE))
+        for moment in times:
             if stored.schedule.next_after(moment - MINUTE, since=NOON) == moment:
                 nominal[column(moment)] = fate(moment, ledger, stored.cursor.next)
-        if made := [one for one in ledger if one.what is Happened.BACKFILL]:
+        made = [(one.nominal, one.last or one.nominal) for one in ledger if one.what is Happened.BACKFILL]
+        if made:
             backfill = canvas.row("backfill")
-            for one in made:
-                backfill[column(one.nominal)] = "↺"
+            for moment in times:
+                if any(first <= moment <= last for first, last in made):
+                    backfill[column(moment)] = "↺"
         if self.shade:
             label, mark, begin, end = self.shade
             canvas.row(label)[begin:end] = mark * (end - begin)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field, frozen
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronoq.adapters.memory import open_backend
@@ -49,6 +49,7 @@ from tests.unit.made import DAY, HOUR, MINUTE, NOW, S
 TTL = 15 * S
 FOREVER = 36_500 * DAY
 YEAR = 365 * DAY
+OFTEN = settings(max_examples=4 * settings.default.max_examples)
 BESIDE = (Happened.MANUAL, Happened.BACKFILL, Happened.SET_ASIDE)
 """Outcomes that decide on no nominal time: runs beside the rhythm, and times that stay pending."""
 
@@ -388,6 +389,7 @@ def act(world: World, move: tuple[Any, ...]) -> None:
 # laws
 
 
+@OFTEN
 @given(
     schedule_lists,
     st.lists(skews, min_size=2, max_size=5),
@@ -404,6 +406,7 @@ def test_schedulers_whose_clocks_are_an_hour_apart_give_each_nominal_time_one_fa
     world.verify(min(skews))
 
 
+@OFTEN
 @given(
     schedule_lists,
     st.integers(2, 5),

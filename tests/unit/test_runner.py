@@ -413,3 +413,9 @@ def test_a_deadline_is_watched_only_where_a_thread_runs_it() -> None:
         bench.runner.run(run)
         assert (run.deadline is not None) == (key == "c")
     assert watched == [1]
+
+
+def test_a_later_attempt_is_not_called_late_by_its_backoff(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "chronoq")
+    ran(lambda: None, token=2, attempt=2, due=NOW - HOUR)
+    assert "▶ it  a  attempt 2" in caplog.text

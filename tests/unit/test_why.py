@@ -177,8 +177,10 @@ T = "2026-03-02T12:01:00+00:00"
         ),
         (
             Outcome(AT, Happened.MISSED, AT),
-            f"'tick' left {T} out: nobody fired it in time, "
-            "and the catch-up policy made up for later ones only.",
+            (
+                f"'tick' left {T} out: nobody fired it in time, "
+                "and the catch-up policy made up for later ones only."
+            ),
         ),
         (Outcome(AT, Happened.PAUSED, AT), f"'tick' left {T} out: it was paused."),
         (Outcome(AT, Happened.MANUAL, AT), f"'tick' was triggered by hand at {T}."),

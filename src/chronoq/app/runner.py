@@ -137,7 +137,13 @@ class Runner:
             return Dead(Failure("BadArgument", str(error)))
         run.started = now
         if log.isEnabledFor(logging.INFO):
-            log.info("▶ %s  %s  late %s", claim.job.task, claim.id.key, brief(max(ZERO, now - claim.job.due)))
+            # a later attempt waited for its backoff: it is not late by that
+            late = (
+                f"late {brief(max(ZERO, now - claim.job.due))}"
+                if claim.token == 1
+                else f"attempt {claim.attempt}"
+            )
+            log.info("▶ %s  %s  %s", claim.job.task, claim.id.key, late)
         if claim.job.options.timeout is not None and run.on_thread:
             run.deadline = now + claim.job.options.timeout
             self.watch()

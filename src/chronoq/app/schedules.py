@@ -44,10 +44,8 @@ class Schedules:
 
     def find(self, id: str) -> Stored:
         """The schedule with that id: `queue:id`, or the id alone when one queue has it. Errors: `NoSuchSchedule`."""
-        if ":" in id:
-            ids = [ScheduleId.parse(id)]
-        else:
-            ids = [ScheduleId(queue, id) for queue in self.backend.queue.queues()]
+        named = [id] if ":" in id else [f"{queue}:{id}" for queue in self.backend.queue.queues()]
+        ids = [ScheduleId.parse(name) for name in named]
         found = [stored for stored in self.backend.store.get(ids) if stored is not None]
         if len(found) == 1:
             return found[0]

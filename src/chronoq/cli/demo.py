@@ -75,7 +75,8 @@ class Tally(logging.Handler):
         self.dead += said.startswith("✖") and " · given up" in said
         if said.startswith("▶"):
             self.run += 1
-            self.late.append(duration(said.rpartition(" ")[2]).total_seconds())
+            if "  late " in said:
+                self.late.append(duration(said.rpartition(" ")[2]).total_seconds())
 
     @property
     def lateness(self) -> timedelta:
