@@ -219,7 +219,7 @@ def test_an_id_of_ones_own_is_remembered_for_a_day() -> None:
             "'5 mins ago' is not a duration. Examples: 30s, 5m, 1h30m, timedelta(minutes=5).",
         ),
         ({"timeout": "5 mins ago"}, errors.BadDuration, "timeout: '5 mins ago' is not a duration."),
-        ({"expires": -1}, errors.BadDuration, "expires: -1 is not a duration."),
+        ({"expires": -1}, errors.BadDuration, "expires: -1 is not between nothing and a hundred years."),
         ({"result_ttl": True}, errors.BadDuration, "result_ttl: True is not a duration."),
         ({"backoff": ["1s", "x"]}, errors.BadDuration, "backoff: 'x' is not a duration."),
         (
@@ -321,9 +321,37 @@ def test_a_schedule_whose_task_needs_arguments_is_refused_without_them() -> None
 
 def test_what_is_no_rhythm_is_refused() -> None:
     with pytest.raises(
-        errors.BadSetting, match=r"schedule 'tick': '0 9 \* \* \*' is not a rhythm\. Use every"
+        errors.BadSetting, match=r"A schedule needs a rhythm, and '0 9 \* \* \*' is none\. Use every"
     ):
-        Scheduler().schedule("0 9 * * *", name="tick")(lambda: None)  # type: ignore[arg-type]
+        Scheduler().schedule("0 9 * * *", name="tick")  # type: ignore[arg-type]
+    with pytest.raises(errors.BadSetting, match="needs a rhythm"):
+        Scheduler().schedule(lambda: None)  # type: ignore[arg-type]
+
+
+def test_queues_given_as_one_text_are_refused() -> None:
+    with pytest.raises(errors.BadSetting, match=r"Give a list: queues=\['emails'\]"):
+        Scheduler(queues="emails")
+
+
+def test_what_is_no_function_cannot_be_a_task() -> None:
+    with pytest.raises(errors.BadCall, match="3 is not a function"):
+        Scheduler().task(3)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"at": "2026-01-01"}, errors.NaiveDatetime, "is no datetime"),
+        ({"delay": "99999999d"}, errors.BadDuration, "a hundred years"),
+        ({"timeout": 0}, errors.BadSetting, "leaves no time to run"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_refused_by_using(
+    options: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    task = Scheduler().add_task(lambda: None, name="task")
+    with pytest.raises(error, match=says):
+        task.using(**options)
 
 
 def test_two_schedules_of_one_id_are_refused() -> None:

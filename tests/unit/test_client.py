@@ -389,7 +389,23 @@ def test_a_chunk_that_is_lost_is_an_answer_for_each_of_its_jobs(app: Scheduler) 
         with pytest.raises(errors.BatchError) as caught:
             app.enqueue_many([double.job(n) for n in range(600)])
         kinds = [type(answer).__name__ for answer in caught.value.answers]
-        assert kinds == ["Unreachable"] * 500 + ["JobHandle"] * 100
+        assert kinds == ["Unreachable"] * 600
+    assert "were not sent" in str(caught.value.answers[-1])
+    assert app.backend.queue.counts(["default"], now=app.backend.clock.now())[0].accepted == 0
+
+
+def test_what_is_unknown_is_not_called_refused(app: Scheduler) -> None:
+    double = app.add_task(_double, name="double")
+    with Drill(app, workers=0) as drill:
+        drill.queue.fail("submit", times=1, after=True)
+        with pytest.raises(errors.BatchError, match=r"^of 2 it is not known whether they were"):
+            app.enqueue_many(double.job(n) for n in range(2))
+
+
+def test_only_jobs_can_be_enqueued_in_bulk(app: Scheduler) -> None:
+    double = app.add_task(_double, name="double")
+    with pytest.raises(errors.BadCall, match=r"takes jobs, not <Task double>\. Make one with task\.job"):
+        app.enqueue_many([double])  # type: ignore[list-item]
 
 
 def test_a_handle_is_found_again_by_its_id(app: Scheduler) -> None:

@@ -81,7 +81,7 @@ class JobHandle(Generic[R]):
         try:
             return await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
         except TimeoutError:
-            raise _late(self.job_id, limit) from None
+            raise self._app.client.listener.trouble or _late(self.job_id, limit) from None
 
     def status(self) -> State | None:
         """Where it is: delayed, ready, running, dead, done, cancelled, expired; None when it is not known."""

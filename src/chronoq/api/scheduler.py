@@ -13,7 +13,7 @@ from chronoq.api.handle import JobHandle
 from chronoq.api.task import Decorator, Task
 from chronoq.app.client import Client
 from chronoq.app.context import Context
-from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue
+from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue, check_rhythm
 from chronoq.app.keys import host_name, new_key, new_process_id
 from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
 from chronoq.app.scheduler import SchedulerService
@@ -22,7 +22,7 @@ from chronoq.app.tasks import Registry, TaskDef
 from chronoq.app.worker import Worker
 from chronoq.config import Configured, configure
 from chronoq.container import Container
-from chronoq.domain.errors import BadSetting, BatchError
+from chronoq.domain.errors import BadCall, BadSetting, BatchError, Unknown
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job
 from chronoq.domain.lease import Kind, Process
@@ -54,6 +54,8 @@ class Scheduler:
         allow_dynamic_queues: bool = False,
         **settings: Any,
     ) -> None:
+        if isinstance(queues, str):
+            raise BadSetting(f"queues={queues!r} is one text. Give a list: queues=[{queues!r}].")
         declared = [Queue("default"), *(q if isinstance(q, Queue) else Queue(q) for q in queues)]
         self._code = {"url": url, **settings}
         self._configured = configure(code=self._code)
@@ -148,6 +150,7 @@ class Scheduler:
 
     def schedule(self, rhythm: Rhythm, **options: Unpack[ScheduleOptions]) -> Decorator:
         """Run the decorated function, or task, at this rhythm. The default id is the task's name."""
+        check_rhythm(rhythm)
         check(options, SCHEDULE_OPTIONS, where="schedule")
 
         def decorate(fn: Any) -> Any:
@@ -202,23 +205,30 @@ class Scheduler:
         now = self.backend.clock.now()
         return self.declared.job(task, args, kwargs, given, settings=self._configured.settings, now=now)
 
-    def enqueue_many(self, jobs: Sequence[Job]) -> list[JobHandle[Any]]:
+    def enqueue_many(self, jobs: Iterable[Job]) -> list[JobHandle[Any]]:
         """Store many jobs, a round trip per few hundred; handles in order.
 
-        All are tried. Errors: `BatchError`, whose `answers` hold a handle or an error for each.
+        All are tried, until the backend does not answer. Errors: `BatchError`, whose `answers` hold
+        a handle or an error for each.
         """
+        jobs = list(jobs)
+        for job in jobs:
+            if not isinstance(job, Job):
+                raise BadCall(
+                    f"enqueue_many() takes jobs, not {job!r}. Make one with task.job(...). Nothing was enqueued."
+                )
         refused = self.client.submit_many(jobs)
         handles = [self._handle(job) for job in jobs]
         bad = [error for error in refused if error is not None]
         if bad:
             answers = [error or handle for error, handle in zip(refused, handles, strict=True)]
-            raise BatchError(
-                f"{len(bad)} of {len(jobs)} jobs were not enqueued; the first because: {bad[0]}",
-                answers=answers,
-            )
+            unknown = sum(isinstance(error, Unknown) for error in bad)
+            counts = [f"{len(bad) - unknown} of {len(jobs)} jobs were not enqueued"] * (len(bad) > unknown)
+            counts += [f"of {unknown} it is not known whether they were"] * (unknown > 0)
+            raise BatchError(f"{', '.join(counts)}; the first because: {bad[0]}", answers=answers)
         return handles
 
-    async def aenqueue_many(self, jobs: Sequence[Job]) -> list[JobHandle[Any]]:
+    async def aenqueue_many(self, jobs: Iterable[Job]) -> list[JobHandle[Any]]:
         """`enqueue_many`, for async code."""
         return await self.off_loop(self.enqueue_many, jobs)
 

@@ -34,7 +34,10 @@ class Client:
             raise error
 
     def submit_many(self, jobs: Sequence[Job]) -> list[Exception | None]:
-        """Try every job, in chunks; for each None, or why it was refused. Nothing stops at the first refusal."""
+        """Try every job, in chunks; for each None, or why it was refused.
+
+        Nothing stops at the first refusal. When the backend does not answer, the chunks after are not sent.
+        """
         answers: list[Exception | None] = []
         for start in range(0, len(jobs), CHUNK):
             chunk = jobs[start : start + CHUNK]
@@ -43,6 +46,12 @@ class Client:
                 answers += [self.refusal(job, answer) for job, answer in zip(chunk, found, strict=True)]
             except errors.ChronoqError as error:
                 answers += [error] * len(chunk)
+                rest = jobs[start + CHUNK :]
+                if rest and isinstance(error, errors.Unknown | errors.BackendError):
+                    unsent = (
+                        f"{len(rest)} jobs were not sent, because those before them had no answer: {error}"
+                    )
+                    return answers + [errors.Unreachable(unsent)] * len(rest)
         return answers
 
     def refusal(self, job: Job, answer: Submitted) -> Exception | None:
@@ -59,7 +68,10 @@ class Client:
         return None
 
     def wait(self, id: JobId, *, timeout: timedelta | None) -> Ending:
-        """How the job ended. Errors: `ResultTimeout`, `ResultGone`."""
+        """How the job ended. It goes on waiting while the backend does not answer.
+
+        Errors: `ResultTimeout`, or `BackendError` when that was why; `ResultGone`.
+        """
         told = Event()
         found: list[Ending | None] = []
 
@@ -71,6 +83,8 @@ class Client:
         try:
             if not told.wait(None if timeout is None else timeout.total_seconds()):
                 within = brief(timeout or ZERO)
+                if self.listener.trouble is not None:
+                    raise self.listener.trouble
                 raise errors.ResultTimeout(
                     f"Job {id} has not ended within {within}. It goes on; ask again later."
                 )

@@ -93,7 +93,7 @@ class Context:
         return self._stop
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Say how far the job is. Shown within about a second; the last word counts."""
+        """Say how far the job is. Shown within about a second while it runs; what was said last counts."""
         self._progress = Progress(done, total)
 
     def ask_to_stop(self) -> None:

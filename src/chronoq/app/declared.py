@@ -34,6 +34,14 @@ class Queue:
     max_length: int | None = None
 
 
+def check_rhythm(rhythm: object) -> None:
+    """Errors: `BadSetting` for what is no rhythm."""
+    if not isinstance(rhythm, Rhythm):
+        raise BadSetting(
+            f"A schedule needs a rhythm, and {rhythm!r} is none. Use every('10s'), cron('0 9 * * *') or once(at)."
+        )
+
+
 @define
 class Declared:
     """The declarations of one application. Whatever does not fit is refused here, before anything is stored."""
@@ -55,6 +63,8 @@ class Declared:
 
     def task(self, fn: Callable[..., Any], options: TaskOptions) -> TaskDef:
         """Register a function."""
+        if not callable(fn):
+            raise BadCall(f"{fn!r} is not a function, so it cannot be a task.")
         queue, label = self.queue(options.get("queue", "default")), options.get("name")
         known = name(label, what="task name") if label else default_name(fn)
         task = TaskDef(known, fn, queue, treated(DEFAULTS, options))
@@ -77,10 +87,7 @@ class Declared:
     ) -> Schedule:
         """The schedule of these options. The default id is the task's name."""
         id = name(options.get("id", task.name), what="schedule id")
-        if not isinstance(rhythm, Rhythm):
-            raise BadSetting(
-                f"schedule {id!r}: {rhythm!r} is not a rhythm. Use every('10s'), cron('0 9 * * *') or once(at)."
-            )
+        check_rhythm(rhythm)
         args, kwargs = options.get("args", ()), options.get("kwargs", {})
         try:
             payload = task.signature.encode(args, kwargs, limit=settings.max_payload)

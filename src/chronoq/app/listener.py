@@ -28,12 +28,14 @@ class Listener:
     waiting: dict[JobId, list[Tell]] = field(factory=dict)
     guard: threading.Lock = field(factory=threading.Lock)
     running: bool = False
+    trouble: BackendError | None = None
+    """Why the last look had no answer, if it had none."""
     closed: bool = False
 
     def wait(self, id: JobId, tell: Tell) -> Callable[[], None]:
         """Have `tell` called once with the job's ending, or None when nothing is known of it.
 
-        Returns what takes the wish back.
+        While the backend does not answer, the wish stands. Returns what takes it back.
         """
         with self.guard:
             self.waiting.setdefault(id, []).append(tell)
@@ -50,9 +52,8 @@ class Listener:
 
         try:
             self._look([id])
-        except BackendError:
-            stop()
-            raise
+        except BackendError as error:  # the thread goes on asking
+            self.trouble = error
         return stop
 
     def close(self) -> None:
@@ -73,7 +74,9 @@ class Listener:
                 else:
                     looked_at = self.clock.now()
                     self._look(ids)
-            except BackendError:
+                self.trouble = None
+            except BackendError as error:
+                self.trouble = error
                 pause.wait(LOOK.total_seconds())
 
     def _look(self, ids: list[JobId]) -> None:

@@ -11,7 +11,7 @@ from chronoq.domain.errors import BadSetting, ChronoqError, NotStorable, Unknown
 from chronoq.domain.job import Options, Priority
 from chronoq.domain.retry import RetryPolicy
 from chronoq.domain.schedule import CatchUp, Overlap, Policy
-from chronoq.domain.time import Duration, aware, duration
+from chronoq.domain.time import ZERO, Duration, aware, duration
 
 Backoff = Duration | Sequence[Duration] | RetryPolicy
 """The base of an exponential with full jitter, a list of exact delays, or a policy."""
@@ -83,9 +83,10 @@ def treated(base: Options, given: Mapping[str, Any]) -> Options:
         changes["priority"] = priority(given["priority"])
     if "retries" in given or "backoff" in given:
         changes["retry"] = _retry(base.retry, given)
-    for name in ("timeout", "expires"):
-        if name in given:
-            changes[name] = None if given[name] is None else _length(name, given[name])
+    if "timeout" in given:
+        changes["timeout"] = None if given["timeout"] is None else _timeout(given["timeout"])
+    if "expires" in given:
+        changes["expires"] = None if given["expires"] is None else _length("expires", given["expires"])
     if "result_ttl" in given:
         changes["result_ttl"] = _length("result_ttl", given["result_ttl"])
     if "meta" in given:
@@ -134,6 +135,14 @@ def _length(name: str, value: Any) -> timedelta:
         return duration(value)
     except ChronoqError as error:
         raise type(error)(f"{name}: {error}") from None
+
+
+def _timeout(value: Any) -> timedelta:
+    """Above zero: without any time every attempt would fail, and hold its thread."""
+    limit = _length("timeout", value)
+    if limit == ZERO:
+        raise BadSetting(f"timeout={value!r} leaves no time to run. Give a duration, or None for no limit.")
+    return limit
 
 
 def _retry(base: RetryPolicy, given: Mapping[str, Any]) -> RetryPolicy:

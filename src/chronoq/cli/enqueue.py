@@ -12,6 +12,7 @@ import orjson
 from chronoq.api.scheduler import Scheduler
 from chronoq.api.task import Task
 from chronoq.app.options import JobOptions
+from chronoq.app.payload import decoded
 from chronoq.app.tasks import TaskDef
 from chronoq.cli.base import Cli, Command, Misuse, NotFound
 from chronoq.domain.errors import Invalid, near
@@ -116,8 +117,10 @@ def _named(text: str) -> tuple[str, Any]:
 
 def _read(text: str, what: str) -> Any:
     try:
-        return orjson.loads(text)
-    except ValueError:
+        return decoded(text.encode())
+    except ValueError as error:
+        if "64 bits" in str(error):
+            raise Misuse(f"{what} cannot be stored: {error}. Nothing was enqueued.") from None
         hint = (
             f" A string needs its quotes: '{orjson.dumps(text).decode()}'." if text[:1] not in '[{"' else ""
         )

@@ -17,7 +17,13 @@ from chronoq.domain.time import brief
 
 
 @click.command(cls=Command)
-@click.option("--queues", metavar="A,B", help="Serve only these queues; all declared ones by default.")
+@click.option(
+    "--queues",
+    "--queue",
+    "queues",
+    metavar="A,B",
+    help="Serve only these queues; all declared ones by default.",
+)
 @click.option("--concurrency", metavar="N", help="Jobs at once.  [default: 8]")
 @click.option(
     "--lease", metavar="DURATION", help="A silent worker's job is taken over after this.  [default: 30s]"

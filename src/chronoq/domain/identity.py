@@ -14,6 +14,8 @@ def name(value: str, *, what: str = "name") -> str:
     """`value`, if people may use it as a name or id. Errors: `BadName`."""
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
+    if not isinstance(value, str):
+        raise BadName(f"{what} {value!r} is of type {type(value).__name__}: give a text (str)")
     raise BadName(
         f"{what} {str(value)[:140]!r} is not allowed: use 1 to 128 of the characters A-Z a-z 0-9 _ . -"
     )

@@ -59,23 +59,43 @@ class RetryPolicy:
 
     @classmethod
     def exponential(
-        cls, base: Duration = "1s", *, retries: int = 3, factor: float = 2.0, cap: Duration = "1h"
+        cls,
+        base: Duration = "1s",
+        *,
+        retries: int = 3,
+        factor: float = 2.0,
+        cap: Duration = "1h",
+        retry_on: Iterable[str] = (),
+        give_up_on: Iterable[str] = (),
     ) -> Self:
         """`base`, doubling, with full jitter, never above `cap`."""
-        return cls(retries, (duration(base),), factor, duration(cap))
+        return cls(retries, (duration(base),), factor, duration(cap), True, retry_on, give_up_on)
 
     @classmethod
-    def fixed(cls, delay: Duration, *, retries: int = 3) -> Self:
+    def fixed(
+        cls,
+        delay: Duration,
+        *,
+        retries: int = 3,
+        retry_on: Iterable[str] = (),
+        give_up_on: Iterable[str] = (),
+    ) -> Self:
         """The same delay each time, exactly."""
-        return cls.listed([delay], retries=retries)
+        return cls.listed([delay], retries=retries, retry_on=retry_on, give_up_on=give_up_on)
 
     @classmethod
-    def listed(cls, delays: Sequence[Duration], *, retries: int | None = None) -> Self:
+    def listed(
+        cls,
+        delays: Sequence[Duration],
+        *,
+        retries: int | None = None,
+        retry_on: Iterable[str] = (),
+        give_up_on: Iterable[str] = (),
+    ) -> Self:
         """These delays in order, exactly; as many retries as there are delays unless `retries` says more."""
         exact = _delays(delays)
-        return cls(
-            len(exact) if retries is None else retries, exact, 1.0, max(exact, default=ZERO), jitter=False
-        )
+        many = len(exact) if retries is None else retries
+        return cls(many, exact, 1.0, max(exact, default=ZERO), False, retry_on, give_up_on)
 
     def wants(self, failure: Failure) -> bool:
         """Whether an error of this kind is worth another attempt."""

@@ -13,19 +13,22 @@ Duration = timedelta | str | int | float
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO = timedelta(0)
 MS = timedelta(milliseconds=1)
+LONGEST = timedelta(days=36_525)
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 _EXAMPLES = "Examples: 30s, 5m, 1h30m, timedelta(minutes=5)."
 
 
 def duration(value: Duration) -> timedelta:
-    """`value` as a timedelta of zero or more. Errors: `BadDuration` (E18)."""
+    """`value` as a timedelta of zero or more, at most a hundred years. Errors: `BadDuration` (E18)."""
     try:
         length = _read(value)
     except (ValueError, OverflowError):
         length = None
-    if length is None or length < ZERO:
+    if length is None:
         raise BadDuration(f"{value!r} is not a duration. {_EXAMPLES}")
+    if not ZERO <= length <= LONGEST:
+        raise BadDuration(f"{value!r} is not between nothing and a hundred years. {_EXAMPLES}")
     return length
 
 
@@ -50,6 +53,10 @@ def _read(value: Duration) -> timedelta | None:
 
 def aware(value: datetime, *, name: str = "at") -> datetime:
     """`value` in UTC. Errors: `NaiveDatetime` (E16) when it has no time zone."""
+    if not isinstance(value, datetime):
+        raise NaiveDatetime(
+            f"{name}={value!r} is no datetime. Give one with a time zone, such as datetime.now(UTC)."
+        )
     if value.tzinfo is None or value.utcoffset() is None:
         raise NaiveDatetime(
             f"{name}={value} has no time zone, so it names no moment. "

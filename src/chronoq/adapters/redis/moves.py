@@ -64,7 +64,7 @@ class Moves:
             )
         except Lost as error:
             raise Unknown(
-                f"{error} Submit the {len(jobs)} job(s) again under the same ids: each is one job.",
+                f"{error} {_unknown(jobs)}",
                 ids=[str(job.id) for job in jobs],
             ) from error
         for job in jobs:
@@ -270,6 +270,15 @@ class Moves:
             )
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
+
+
+def _unknown(jobs: Sequence[Job]) -> str:
+    first = str(jobs[0].id)
+    if len(jobs) == 1:
+        return (
+            f"Job '{first}' may be stored: ask app.job('{first}').status(), or submit it again under that id."
+        )
+    return f"{len(jobs)} jobs, '{first}' first, may be stored: submit them again under the same ids, each is one."
 
 
 def _submitted(job: Job, answer: Any, now: datetime) -> Submitted:
