@@ -543,3 +543,9 @@ def test_importing_chronoq_is_quick_and_starts_nothing() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "1 set()\n"
+
+
+def test_a_program_read_from_standard_input_can_declare_tasks() -> None:
+    program = "from chronoq import Scheduler\napp = Scheduler()\n@app.task\ndef f(): ...\nprint(f.name)"
+    found = subprocess.run([sys.executable, "-"], input=program, text=True, capture_output=True, check=True)
+    assert found.stdout == "main.f\n"

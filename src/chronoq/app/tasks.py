@@ -68,6 +68,7 @@ def default_name(fn: Callable[..., Any]) -> str:
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
         module = spec.name if spec else Path(getattr(main, "__file__", None) or "main").stem
+        module = "main" if module.startswith("<") else module  # typed in, or read from standard input
     return name(
         f"{module}.{fn.__qualname__}".replace("<locals>.", "").replace("<lambda>", "lambda"), what="task name"
     )
