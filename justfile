@@ -57,7 +57,7 @@ docs *args:
 
 # kill, stop, starve and poison real processes, so many rounds of it
 chaos rounds="5" *args:
-    for round in $(seq {{ rounds }}); do {{ pytest }} {{ spread }} tests/integration/test_faults_*.py "${@:2}" || exit 1; done
+    shift; for round in $(seq {{ rounds }}); do {{ pytest }} {{ spread }} tests/integration/test_faults_*.py "$@" || exit 1; done
 
 # figures: how many schedules a scheduler fires in a second, on memory and on a real server
 bench *args:
