@@ -90,7 +90,7 @@ def test_a_server_killed_in_the_middle_costs_a_few_lines_and_no_job(durable: Ser
                 work.enqueue(-1)
             assert caught.value.code == "E01"
             for process in (worker, scheduler):
-                process.wait_line("Trying again", times=outage)
+                process.wait_line("Trying again", times=outage, within=BACK)
             durable.start()
             acknowledged.append(eventually(lambda: enqueued(stage)))
             for process in (worker, scheduler):
