@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoq.app.payload import decoded, encoded, result_bytes
+from chronoq.app.payload import converter, decoded, encoded, result_bytes
 from chronoq.app.signature import Signature
 from chronoq.domain.errors import BadArgument, NotStorable, TooLarge
 
@@ -306,3 +306,19 @@ def test_stored_arguments_that_nest_too_deep_are_refused() -> None:
     deep = b"[" * 1_020 + b"12345678901234567890123" + b"]" * 1_020
     with pytest.raises(BadArgument, match="cannot be read"):
         Signature.of(send).decode(b"[[" + deep + b"],{}]")
+
+
+class Spot:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def test_a_class_of_ones_own_travels_once_its_hooks_are_registered() -> None:
+    def far(spot: Spot) -> int:
+        return spot.x
+
+    converter().register_unstructure_hook(Spot, lambda spot: spot.x)
+    converter().register_structure_hook(Spot, lambda value, _: Spot(value))
+    signature = Signature.of(far)
+    (spot,), _ = signature.decode(signature.encode([Spot(3)], {}, limit=100))
+    assert far(spot) == 3

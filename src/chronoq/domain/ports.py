@@ -270,5 +270,3 @@ class Backend:
     life: LifePort
     clock: Clock
     close: Callable[[], None]
-    durable: bool = True
-    """Whether other processes see the same store."""

@@ -18,5 +18,4 @@ def open_backend(url: str = "memory://", *, namespace: str = "chronoq") -> Backe
         life=MemoryLife(),
         clock=SystemClock(),
         close=lambda: None,
-        durable=False,
     )

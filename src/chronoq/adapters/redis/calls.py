@@ -79,9 +79,5 @@ class Command(Generic[T]):
 Operation: TypeAlias = Call[T] | Command[T]
 
 
-def as_is(reply: Any) -> Any:
-    return reply
-
-
 def texts(reply: Any) -> list[str]:
     return [item.decode() for item in reply]
