@@ -20,7 +20,7 @@ from tests.servers import Server
 from chronoq.app.ticker import Ticker
 from chronoq.container import open_backend
 from chronoq.domain.identity import ScheduleId
-from chronoq.domain.ports import Backend
+from chronoq.domain.ports import Backend, Opening
 from chronoq.domain.rhythm import cron
 from chronoq.domain.schedule import Cursor, Schedule
 
@@ -78,7 +78,7 @@ def main() -> None:
         for name, url in urls.items():
             rates = []
             for _ in range(given.repeat):
-                backend = open_backend(url, f"bench-{uuid4().hex[:8]}")
+                backend = open_backend(url, Opening(namespace=f"bench-{uuid4().hex[:8]}"))
                 try:
                     rates.append(measure(backend, given.schedules, given.expressions))
                 finally:

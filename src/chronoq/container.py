@@ -12,12 +12,12 @@ from chronoq.app.tasks import Registry
 from chronoq.app.worker import Worker
 from chronoq.config import Settings
 from chronoq.domain.errors import BadSetting, near
-from chronoq.domain.ports import Backend
+from chronoq.domain.ports import PLAIN, Backend, Opening
 
 GROUP = "chronoq.backends"
 
 
-def open_backend(url: str, namespace: str) -> Backend:
+def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     """The backend for the URL's scheme, found through the entry-point group `chronoq.backends`.
 
     Errors: `BadSetting` for an unknown scheme; `BackendError` when the backend does not answer.
@@ -29,7 +29,7 @@ def open_backend(url: str, namespace: str) -> Backend:
             f"No backend for url {masked(url)!r}: it begins with none of "
             f"{', '.join(f'{name}://' for name in sorted(found))}.{near(scheme, found)}"
         )
-    backend: Backend = found[scheme].load()(url, namespace=namespace)
+    backend: Backend = found[scheme].load()(url, opening)
     return backend
 
 
@@ -49,7 +49,9 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     room: providers.Dependency[Mapping[str, int]] = providers.Dependency(default={})
     backend = providers.ThreadSafeSingleton(
-        open_backend, url=settings.provided.url, namespace=settings.provided.namespace
+        open_backend,
+        url=settings.provided.url,
+        opening=providers.Factory(Opening, namespace=settings.provided.namespace),
     )
     registry = providers.ThreadSafeSingleton(Registry)
     client = providers.ThreadSafeSingleton(Client, backend=backend, room=room)

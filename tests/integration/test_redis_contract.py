@@ -6,7 +6,7 @@ import pytest
 
 from chronoq.adapters.redis import open_backend
 from chronoq.domain.job import State
-from chronoq.domain.ports import Backend, QueuePort
+from chronoq.domain.ports import Backend, Opening, QueuePort
 from chronoq.domain.verdict import Dead, Retry
 from chronoq.testing.contracts import LifeContract, LockContract, QueueContract, StoreContract
 from chronoq.testing.contracts.values import (
@@ -32,7 +32,7 @@ on_each_server = pytest.mark.parametrize("any_redis", THERE, indirect=True, scop
 
 @pytest.fixture
 def backend(any_redis_url: str) -> Iterator[Backend]:
-    backend = open_backend(any_redis_url, namespace="contract")
+    backend = open_backend(any_redis_url, Opening(namespace="contract"))
     yield backend
     backend.close()
 

@@ -20,7 +20,7 @@ from chronoq.domain.errors import NotReady
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Options, Origin, Pause, Priority, Progress, State
 from chronoq.domain.lease import Kind, Process, Vitals
-from chronoq.domain.ports import Backend, Cancel, Fired, Hold, Submitted
+from chronoq.domain.ports import Backend, Cancel, Fired, Hold, Opening, Submitted
 from chronoq.domain.rhythm import every
 from chronoq.domain.schedule import Cursor, Firing, Overlap, Policy, Schedule, planned
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, before_start
@@ -420,7 +420,7 @@ def test_a_full_server_can_be_drained(new_server: Callable[..., Server], kind: s
 
 
 def test_the_jobs_of_another_queue_or_namespace_are_not_seen(redis_url: str, backend: Backend) -> None:
-    other = open_backend(redis_url, namespace="other")
+    other = open_backend(redis_url, Opening(namespace="other"))
     other.queue.submit([job("a"), job("b", queue="x")], now=NOW)
     assert backend.queue.get([job("a").id, JobId("x", "b")], now=NOW) == [None, None]
     assert backend.queue.queues() == []

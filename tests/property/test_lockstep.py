@@ -34,7 +34,7 @@ from chronoq.domain.firing import minted
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Job, Options, Origin, Pause, Priority, Progress, State
 from chronoq.domain.lease import Kind, Lease, Process, Vitals
-from chronoq.domain.ports import Backend, Fired
+from chronoq.domain.ports import Backend, Fired, Opening
 from chronoq.domain.retry import Failure
 from chronoq.domain.rhythm import every
 from chronoq.domain.schedule import (
@@ -548,7 +548,7 @@ def test_every_backend_gives_the_same_trace_as_memory(servers: list[Server], par
         for client in clients:
             client.flushdb()
         namespace = f"n{next(numbers)}"
-        return [open_redis(server.url(), namespace=namespace) for server in servers]
+        return [open_redis(server.url(), Opening(namespace=namespace)) for server in servers]
 
     run_state_machine_as_test(
         lambda: Lockstep(others),

@@ -260,6 +260,17 @@ RECENT = 1000
 """How many outcomes of a schedule, and how many latest endings of a queue, are kept to look at."""
 
 
+@frozen(kw_only=True)
+class Opening:
+    """What a backend is asked for besides its URL. A backend refuses what it cannot give, with `BadSetting`."""
+
+    namespace: str = "chronoq"
+    """First part of every stored key."""
+
+
+PLAIN = Opening()
+
+
 @frozen
 class Backend:
     """The four ports and the clock of one store. `close` gives back what it holds; nothing is used after."""

@@ -5,10 +5,10 @@ from chronoq.adapters.memory.queue import MemoryQueue
 from chronoq.adapters.memory.room import Room
 from chronoq.adapters.memory.store import MemoryStore
 from chronoq.adapters.system import SystemClock
-from chronoq.domain.ports import Backend
+from chronoq.domain.ports import PLAIN, Backend, Opening
 
 
-def open_backend(url: str = "memory://", *, namespace: str = "chronoq") -> Backend:
+def open_backend(url: str = "memory://", opening: Opening = PLAIN) -> Backend:
     """A new, empty backend that nobody else sees."""
     room = Room()
     return Backend(

@@ -15,12 +15,12 @@ from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.store import RedisStore
 from chronoq.adapters.redis.waits import LONGEST_BLOCK
 from chronoq.adapters.redis.wire import Wire
-from chronoq.domain.ports import Backend
+from chronoq.domain.ports import PLAIN, Backend, Opening
 
 __all__ = ["RedisClock", "open_backend"]
 
 
-def open_backend(url: str, *, namespace: str = "chronoq") -> Backend:
+def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     """The server at a redis://, rediss:// or unix:// URL, whose query takes redis-py's options.
 
     Errors: `Unreachable` (E01), `LoginRefused` (E02), `TooOld` (E03), `BadSetting`, `NotReady`.
@@ -35,7 +35,7 @@ def open_backend(url: str, *, namespace: str = "chronoq") -> Backend:
         wire.close()
         raise
     wire.on_loss = clock.doubt
-    keys = Keys(namespace)
+    keys = Keys(opening.namespace)
     scripts = load_scripts()
     server = Server(wire, patient, scripts, keys, QueueNames(keys, scripts))
 

@@ -1,16 +1,17 @@
 """What every backend keeps: run these classes against yours.
 
-A backend is a callable `open_backend(url, *, namespace="chronoq") -> Backend`, registered under a URL scheme
+A backend is a callable `open_backend(url, opening) -> Backend`, registered under a URL scheme
 in the entry-point group `chronoq.backends`. It is right when it passes all four contracts. In a test file of
 yours:
 
     import pytest
 
+    from chronoq.domain.ports import Opening
     from chronoq.testing.contracts import LifeContract, LockContract, QueueContract, StoreContract
 
     @pytest.fixture
     def backend():
-        backend = open_backend("mine://localhost", namespace=f"test-{uuid4().hex}")
+        backend = open_backend("mine://localhost", Opening(namespace=f"test-{uuid4().hex}"))
         yield backend
         backend.close()
 
