@@ -10,6 +10,7 @@ from attrs import Attribute, field, fields, frozen
 
 from chronoq.domain.errors import BadSetting, ChronoqError, UnknownOption, near
 from chronoq.domain.identity import name
+from chronoq.domain.masking import masked
 from chronoq.domain.time import ZERO, duration
 
 PREFIX = "CHRONOQ_"
@@ -48,7 +49,12 @@ def _size(value: Any) -> int:
 class Settings:
     """What can be set. Durations are timedeltas, sizes are bytes."""
 
-    url: str = field(default="memory://", converter=str, metadata={"help": "backend"})
+    url: str = field(
+        default="memory://",
+        converter=str,
+        repr=lambda url: repr(masked(url)),
+        metadata={"help": "backend"},
+    )
     namespace: str = field(
         default="chronoq",
         converter=_namespace,

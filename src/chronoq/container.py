@@ -12,6 +12,7 @@ from chronoq.app.tasks import Registry
 from chronoq.app.worker import Worker
 from chronoq.config import Settings
 from chronoq.domain.errors import BadSetting, near
+from chronoq.domain.masking import masked
 from chronoq.domain.ports import PLAIN, Backend, Opening
 
 GROUP = "chronoq.backends"
@@ -31,16 +32,6 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
         )
     backend: Backend = found[scheme].load()(url, opening)
     return backend
-
-
-def masked(url: str) -> str:
-    """The URL without its password, fit to be shown."""
-    head, at, tail = url.rpartition("@")
-    if not at:
-        return url
-    scheme, _, login = head.partition("://")
-    user, colon, _ = login.partition(":")
-    return f"{scheme}://{user}{':***' if colon else ''}@{tail}"
 
 
 class Container(containers.DeclarativeContainer):

@@ -15,9 +15,9 @@ from attrs import define, field
 
 from chronoq.api.scheduler import VERSION, Scheduler
 from chronoq.app.loop import FIRST_PAUSE, LONGEST_PAUSE
-from chronoq.container import masked
 from chronoq.domain.errors import NotReady, Unreachable
 from chronoq.domain.lease import Kind
+from chronoq.domain.masking import masked
 from chronoq.domain.ports import Backend
 from chronoq.domain.schedule import Put
 from chronoq.domain.time import brief

@@ -7,7 +7,7 @@ from attrs import fields
 
 from chronoq.cli.base import Cli, Command
 from chronoq.config import Settings
-from chronoq.container import masked
+from chronoq.domain.masking import masked
 
 
 @click.command(cls=Command)

@@ -13,11 +13,11 @@ from redis.retry import Retry
 
 from chronoq.adapters.redis.calls import Word
 from chronoq.domain.errors import BadSetting
+from chronoq.domain.masking import masked
 
 TIMEOUT = 5.0
 """Seconds until a connection that says nothing counts as lost."""
 
-_PASSWORD = re.compile(r"(://[^/@:]*:)[^/]*@|([?&](?:ssl_)?password=)[^&#]*")
 _OURS = ("retry_on_timeout", "retry_on_error", "decode_responses", "encoding", "timeout", "protocol")
 _OF_THE_POOL = ("connection_class", "max_connections")
 
@@ -41,7 +41,7 @@ class Address:
     url: str
 
     def __str__(self) -> str:
-        return _PASSWORD.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", self.url)
+        return masked(self.url)
 
     __repr__ = __str__
 
@@ -71,10 +71,16 @@ class Address:
         return pool
 
     def _given(self) -> dict[str, Any]:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port  # refuses what is no port
+        except ValueError:  # whose words quote what may be a part of the password
+            raise BadSetting(
+                f"{self} is no address of a Redis server: it cannot be split into user, password, host and port. "
+                "In a password, write / ? # @ and : as %2F %3F %23 %40 and %3A."
+            ) from None
         try:
             given: dict[str, Any] = parse_url(self.url)  # type: ignore[no-untyped-call]
-            _ = parts.port  # refuses what is no port
         except ValueError as error:
             raise BadSetting(f"{self} is no address of a Redis server: {error}") from None
         if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
