@@ -1,15 +1,16 @@
 """A cron expression, read once, and its next fire.
 
 Our own reading stands in front: it refuses what is wrong, says where, and knows what croniter does
-not (`L`, `LW`, `15W`, `5L`, `5#3`, `H`, years, day of month AND day of week). croniter then walks the
-naive wall clock: over all fields where the dates are plain, over the time of day where they are ours.
-`wallclock` makes instants of what it finds.
+not (`L`, `LW`, `15W`, `5L`, `5#3`, `H`, years, day of month AND day of week). croniter walks the naive
+calendar where the dates are plain, once for each day that is asked for; the times of a day are looked up.
+`wallclock` makes instants of what is found.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from copy import copy
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -25,9 +26,7 @@ from chronoq.domain.cronfields import (
     SECOND,
     WEEKDAY,
     YEAR,
-    MonthDays,
     Piece,
-    WeekDays,
     month_days,
     numbers,
     week_days,
@@ -42,36 +41,75 @@ DstOverlap = Literal["first", "both"]
 DayMatch = Literal["or", "and"]
 
 _H = re.compile(r"(?<![A-Z@])H(?![A-Z])")
-_FIRST = datetime(1970, 1, 1) - timedelta(seconds=1)  # noqa: DTZ001 - wall-clock time has no zone here
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+_FIRST = datetime(1970, 1, 1) - _SECOND  # noqa: DTZ001 - wall-clock time has no zone here
 _LAST = datetime(9990, 1, 1)  # noqa: DTZ001
+
+
+@frozen
+class TimesOfDay:
+    """The seconds, minutes and hours that an expression names, each sorted."""
+
+    seconds: tuple[int, ...]
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+
+    @property
+    def first(self) -> time:
+        return time(self.hours[0], self.minutes[0], self.seconds[0])
+
+    def after(self, moment: time) -> time | None:
+        """The first of these strictly after `moment`, on the same day."""
+        hour, minute, second = moment.hour, moment.minute, moment.second
+        if hour in self.hours:
+            if minute in self.minutes and (at := bisect_right(self.seconds, second)) < len(self.seconds):
+                return time(hour, minute, self.seconds[at])
+            if (at := bisect_right(self.minutes, minute)) < len(self.minutes):
+                return time(hour, self.minutes[at], self.seconds[0])
+        if (at := bisect_right(self.hours, hour)) < len(self.hours):
+            return time(self.hours[at], self.minutes[0], self.seconds[0])
+        return None
 
 
 @frozen
 class Plan:
     """What an expression means. `fixed`: its time of day starts with something other than `*`.
 
-    `clock` walks all fields where the dates are plain, else the time of day.
+    `calendar` walks the dates where they are plain; the others are ours.
     """
 
     dates: Dates
-    clock: croniter
+    times: TimesOfDay
     fixed: bool
+    calendar: croniter | None
 
     def walk(self, wall: datetime) -> datetime | None:
         """The first wall time strictly after `wall` that matches, in the years from 1970 on."""
         wall = max(wall, _FIRST)
         if wall > _LAST:
             return None
-        match = self._next(wall)
-        day = self.dates.on_or_after(match.date())
-        if day is None or day == match.date():
-            return match if day else None
-        return self._next(datetime.combine(day, time.min) - timedelta(seconds=1))
+        today = wall.date()
+        day = self._on_or_after(today)
+        if day == today:
+            match = self.times.after(wall.time())
+            if match is not None:
+                return datetime.combine(today, match)
+            day = self._on_or_after(today + _DAY)
+        return None if day is None else datetime.combine(day, self.times.first)
 
-    def _next(self, wall: datetime) -> datetime:
-        # A copy, because croniter remembers where it stands; the fields it has read are shared.
-        found: datetime = copy(self.clock).get_next(datetime, start_time=wall)
-        return found
+    def _on_or_after(self, day: date) -> date | None:
+        return _first_date(self.dates, self.calendar, day)
+
+
+@lru_cache(maxsize=4096)
+def _first_date(dates: Dates, calendar: croniter | None, day: date) -> date | None:
+    """The first date from `day` on. Cached: all fires of a day, and the schedules that share it, cost one walk."""
+    if calendar is None:
+        return dates.on_or_after(day)
+    start = datetime.combine(day, time.min) - _SECOND
+    # A copy, because croniter remembers where it stands; the fields it has read are shared.
+    found: datetime = copy(calendar).get_next(datetime, start_time=start)
+    return found.date()
 
 
 def uses_hash(expression: str) -> bool:
@@ -89,7 +127,8 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
     salt = seed or ""
     start = Piece(expression, "0", 0)
     second, minute, hour = (parts.get(kind, start) for kind in (SECOND, MINUTE, HOUR))
-    clock = [numbers(kind, piece, salt) for kind, piece in ((SECOND, second), (MINUTE, minute), (HOUR, hour))]
+    clock = ((SECOND, second), (MINUTE, minute), (HOUR, hour))
+    times = TimesOfDay(*(tuple(sorted(numbers(kind, piece, salt))) for kind, piece in clock))
     days = month_days(parts[DAY], salt)
     months = numbers(MONTH, parts[MONTH], salt)
     weekdays = week_days(parts[WEEKDAY], salt)
@@ -102,7 +141,7 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
         message = f"Cron {expression!r} can never fire: {reason}."
         raise NeverFires(message, expression=expression, position=parts[DAY].at)
     fixed = not any(piece.text.startswith("*") for piece in (second, minute, hour))
-    return Plan(dates, croniter(_pattern(clock, dates), _FIRST), fixed)
+    return Plan(dates, times, fixed, croniter(_pattern(dates), _FIRST) if dates.plain else None)
 
 
 @lru_cache(maxsize=16384)
@@ -125,16 +164,10 @@ def next_fire(
     return next_instant(read.walk, zone(tz), after, policy)
 
 
-def _pattern(clock: list[frozenset[int]], dates: Dates) -> str:
-    """The expression for croniter: lists of numbers, seconds at its end, dates only where they are plain."""
-    second, minute, hour = clock
-    days: MonthDays = dates.month_days
-    weekdays: WeekDays = dates.week_days
-    date_part = "* * *"
-    if dates.plain:
-        day = _numbers(days.numbers, 31)
-        date_part = f"{day} {_numbers(dates.months, 12)} {_numbers(weekdays.numbers, 7)}"
-    return f"{_numbers(minute, 60)} {_numbers(hour, 24)} {date_part} {_numbers(second, 60)}"
+def _pattern(dates: Dates) -> str:
+    """The expression for croniter: midnight, and lists of numbers for the dates."""
+    days, weekdays = dates.month_days.numbers, dates.week_days.numbers
+    return f"0 0 {_numbers(days, 31)} {_numbers(dates.months, 12)} {_numbers(weekdays, 7)}"
 
 
 def _numbers(values: Iterable[int], size: int) -> str:

@@ -81,7 +81,8 @@ def next_instant(walk: Walk, zone: tzinfo, after: datetime, policy: Policy) -> d
     while match is not None:
         change = change_at(match, zone)
         if change is None or not change.gap:
-            return instant(match, zone, fold=1 if second_pass and change == here else 0)
+            fold = 1 if second_pass and change == here else 0
+            return match.replace(tzinfo=zone, fold=fold).astimezone(UTC)
         if policy.fire_in_gap and change.end - change.start <= LONGEST_GAP:
             return change.at
         match = walk(change.end - SECOND)

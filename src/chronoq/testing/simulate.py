@@ -197,7 +197,8 @@ class _Stage:
                 self._ran(claim, now, now)
             else:
                 heappush(self.going, (now + length, next(self.order), claim, now))
-        self.queue.settle(at_once, now=now)
+        if at_once:
+            self.queue.settle(at_once, now=now)
         return bool(claims)
 
     def _wakes(self, now: datetime) -> Iterator[datetime]:
