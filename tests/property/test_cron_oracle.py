@@ -9,7 +9,7 @@ import random
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -175,6 +175,7 @@ def wall_at(moment: datetime, zone: ZoneInfo) -> datetime:
 # --- random questions -----------------------------------------------------------------------------
 
 
+@cache
 def changes(zone: ZoneInfo, year: int) -> list[datetime]:
     """The instants of a year after which the clock shows something else, to the hour."""
     start = datetime(year, 1, 1, tzinfo=UTC)
