@@ -240,6 +240,18 @@ class Lockstep(RuleBasedStateMachine):
         self.ask(lambda side: side.queue.settle(pairs, now=self.now))
 
     @precondition(lambda self: self.claims)
+    @rule(which=st.lists(st.tuples(index, verdicts), min_size=1, max_size=4), old=st.booleans())
+    def settle_and_claim(self, which: list[tuple[int, Callable[[datetime], Verdict]]], old: bool) -> None:
+        claims = self.pick([n for n, _ in which], self.claims if old else self.running)
+        pairs = [(claim, verdict(self.now)) for claim, (_, verdict) in zip(claims, which, strict=False)]
+        got = self.ask(
+            lambda side: side.queue.claim(
+                [("x", 2), ("y", 1)], worker="w1", lease=LEASE, now=self.now, verdicts=pairs
+            )
+        )
+        self.claims += got.claims
+
+    @precondition(lambda self: self.claims)
     @rule(which=st.lists(index, min_size=1, max_size=4), verdict=verdicts)
     def settle_with_claims_of_old(self, which: list[int], verdict: Callable[[datetime], Verdict]) -> None:
         pairs = [(claim, verdict(self.now)) for claim in self.pick(which, self.claims)]

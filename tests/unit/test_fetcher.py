@@ -1,6 +1,7 @@
 """Between the queue and the hands."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,47 @@ def test_what_has_ended_is_settled_before_more_is_claimed() -> None:
     bench.fetch()
     assert bench.state("a") is State.DONE
     assert bench.state("b") is State.RUNNING
+
+
+def test_what_has_ended_and_what_comes_next_travel_in_one_round_trip() -> None:
+    bench = Bench(slots=2)
+    bench.put("a", "b", "c", "d")
+    bench.fetch()
+    bench.work()
+    true = bench.backend.queue.claim
+    asked: list[list[str]] = []
+
+    class Only:
+        """Answers claims, and nothing else."""
+
+        def claim(self, *args: Any, **kwargs: Any) -> object:
+            asked.append([claim.id.key for claim, _ in kwargs["verdicts"]])
+            return true(*args, **kwargs)
+
+    bench.fetcher.queue = Only()  # type: ignore[assignment]
+    bench.fetch()
+    assert asked == [["a", "b"]]
+    assert [bench.state(key) for key in "abcd"] == [State.DONE] * 2 + [State.RUNNING] * 2
+
+
+def test_a_lost_answer_to_both_settles_once_and_gives_back_what_was_claimed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(slots=1)
+    bench.put("a", "b")
+    bench.fetch()
+    bench.work()
+    bench.outage.fail("claim", times=1, after=True)
+    with pytest.raises(Unreachable):
+        bench.fetch()
+    assert [bench.state(key) for key in "ab"] == [State.DONE, State.RUNNING]
+    bench.clock.advance(1)
+    bench.fetch()
+    bench.work()
+    bench.fetch()
+    assert bench.counts().done == 2
+    assert bench.seen("b").crashes == 0
+    assert "too late" not in caplog.text
 
 
 def test_coroutines_and_functions_go_where_they_belong() -> None:

@@ -7,6 +7,7 @@ import pytest
 from chronoq.adapters.memory import open_backend
 from chronoq.domain.errors import BadDuration, Invalid, NaiveDatetime, NotReady, Unknown, Unreachable
 from chronoq.domain.ports import QueuePort, Submitted
+from chronoq.domain.verdict import Done
 from chronoq.testing import START, ManualClock, Outage
 from tests.unit.made import HOUR, NOW, S, job
 
@@ -47,6 +48,16 @@ def test_a_submission_whose_reply_was_lost_is_unknown(outage: Outage[QueuePort])
     with pytest.raises(Unknown) as caught:
         outage.port.submit([job("a"), job("b")], now=NOW)
     assert caught.value.ids == ("default:a", "default:b")
+
+
+def test_a_claim_that_brings_verdicts_is_a_settling_too(outage: Outage[QueuePort]) -> None:
+    outage.port.submit([job()], now=NOW)
+    (claim,) = outage.port.claim([("default", 1)], worker="w", lease=S, now=NOW).claims
+    outage.fail("settle", times=1, after=True)
+    with pytest.raises(Unreachable):
+        outage.port.claim([("default", 1)], worker="w", lease=S, now=NOW, verdicts=[(claim, Done())])
+    assert outage.true.counts(["default"], now=NOW)[0].done == 1
+    assert (outage.calls["claim"], outage.calls["settle"], outage.failed["settle"]) == (2, 1, 1)
 
 
 def test_only_the_verbs_that_were_named_fail(outage: Outage[QueuePort]) -> None:

@@ -2,7 +2,8 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event
 
@@ -15,6 +16,7 @@ from chronoq.domain.errors import BackendError
 from chronoq.domain.job import Claim, State
 from chronoq.domain.ports import QueuePort
 from chronoq.domain.time import to_ms
+from chronoq.domain.verdict import Verdict
 
 log = logging.getLogger("chronoq.worker")
 
@@ -63,20 +65,23 @@ class Fetcher:
     """When the leases end that a claim may have granted whose answer never came."""
 
     def step(self, now: datetime) -> datetime:
-        """Settle, then claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
-        self.settle(now)
+        """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
         if self.unanswered:
+            self.settle(now)
             self._recover(now)
         if self.stopping:
+            self.settle(now)
             self.give_back(now)
             if self.hands.empty:
                 self.drained.set()
             return now + POLL
         if self.suspect in self.hands.held:
+            self.settle(now)
             return self._isolate(now)
         self._return(now)
         free = min(self.hands.free_slots(adrift=self.threads.adrift), 1 if self.wary else MOST)
         if not (free or self.heard):
+            self.settle(now)
             return now + POLL
         self.heard = False
         found, following = self._claim(free, now)
@@ -95,16 +100,26 @@ class Fetcher:
 
     def settle(self, now: datetime) -> None:
         """Hand in the verdicts. They stay until the queue has answered: settling twice is settling once."""
+        while batch := self._batch():
+            with self._settling(batch) as answers:
+                answers += self.queue.settle(batch, now=now)
+
+    def _batch(self) -> list[tuple[Claim, Verdict]]:
         outbox = self.hands.outbox
-        while batch := [outbox[place] for place in range(min(len(outbox), MOST))]:
-            before, self.tried = self.tried, max(self.tried, len(batch))
-            answers = self.queue.settle(batch, now=now)
-            self.tried = 0
-            for place, ((claim, _), kept) in enumerate(zip(batch, answers, strict=True)):
-                outbox.popleft()
-                if not kept and place >= before:  # one that was tried before may have ended by that
-                    said = (claim.job.task, claim.id.key)
-                    log.warning("⚠ %s  %s  the verdict came too late: the lease was lost", *said)
+        return [outbox[place] for place in range(min(len(outbox), MOST))]
+
+    @contextmanager
+    def _settling(self, batch: Sequence[tuple[Claim, Verdict]]) -> Iterator[list[bool]]:
+        """Inside, the verdicts at the head of the outbox are handed in, and the answers noted."""
+        before, self.tried = self.tried, max(self.tried, len(batch))
+        answers: list[bool] = []
+        yield answers
+        self.tried = 0
+        for place, ((claim, _), kept) in enumerate(zip(batch, answers, strict=True)):
+            self.hands.outbox.popleft()
+            if not kept and place >= before:  # one that was tried before may have ended by that
+                said = (claim.job.task, claim.id.key)
+                log.warning("⚠ %s  %s  the verdict came too late: the lease was lost", *said)
 
     def give_back(self, now: datetime) -> None:
         """Return what has not started, to the front of its queue."""
@@ -115,7 +130,12 @@ class Fetcher:
         self._return(now)
 
     def _claim(self, free: int, now: datetime) -> tuple[list[Claim], datetime | None]:
-        """Split `free` slots over the queues in rotation; go on with those that gave all they were asked for."""
+        """Split `free` slots over the queues in rotation; go on with those that gave all they were asked for.
+
+        What waits in the outbox is settled on the way, in the same round trip as the first claim.
+        """
+        while len(self.hands.outbox) > MOST:
+            self.settle(now)
         found: list[Claim] = []
         nexts: list[datetime] = []
         names = deque(self.queues)
@@ -126,8 +146,13 @@ class Fetcher:
             left = free - len(found)
             share, extra = divmod(left, len(asked))
             wants = [(name, share + (place < extra)) for place, name in enumerate(asked)]
+            batch = self._batch()
             try:
-                claimed = self.queue.claim(wants, worker=self.worker, lease=self.lease, now=now)
+                with self._settling(batch) as answers:
+                    claimed = self.queue.claim(
+                        wants, worker=self.worker, lease=self.lease, now=now, verdicts=batch
+                    )
+                    answers += claimed.settled
             except BackendError:
                 self.unanswered = [end for end in self.unanswered if end > now] + [now + self.lease]
                 if not found:

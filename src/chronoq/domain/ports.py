@@ -62,10 +62,12 @@ class Promoted:
 
 @frozen
 class Claimed:
-    """The claims that were granted, and when the next delayed job of those queues is due."""
+    """The claims that were granted, when the next delayed job of those queues is due, and what was settled."""
 
     claims: tuple[Claim, ...]
     next: datetime | None
+    settled: tuple[bool, ...] = ()
+    """For each verdict that came along, what `settle` would have answered."""
 
 
 class Clock(Protocol):
@@ -92,12 +94,19 @@ class QueuePort(Protocol):
         ...
 
     def claim(
-        self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        verdicts: Sequence[tuple[Claim, Verdict]] = (),
     ) -> Claimed:
         """Lease up to so many ready jobs from each queue, after promoting what is due: by priority, then FIFO.
 
         Each is the worker's until `now + lease`, under a token one above its last. A paused queue
-        grants none (Q9).
+        grants none (Q9). `verdicts` are settled before, as `settle` does it, and travel in the same
+        round trip; when the answer is lost, both may have happened.
         """
         ...
 

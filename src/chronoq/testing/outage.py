@@ -31,7 +31,8 @@ class Outage(Generic[P]):
         outage.fail("settle", times=3, after=True)   # carried out, but the reply is lost
         outage.heal()
 
-    `calls` and `failed` count by verb. Any thread may call.
+    `calls` and `failed` count by verb. A claim that brings verdicts is a settling as well: it is counted
+    as both, and fails with either. Any thread may call.
     """
 
     true: P
@@ -69,11 +70,12 @@ class Outage(Generic[P]):
         return any(wish.left != 0 for wish in self._wishes)
 
     def _call(self, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        verbs = (verb, "settle") if kwargs.get("verdicts") else (verb,)
         with self._guard:
-            self.calls[verb] += 1
-            wish = next((wish for wish in self._wishes if wish.covers(verb)), None)
+            self.calls.update(verbs)
+            wish = next((wish for wish in self._wishes if any(map(wish.covers, verbs))), None)
             if wish is not None:
-                self.failed[verb] += 1
+                self.failed.update(verbs)
                 if wish.left is not None:
                     wish.left -= 1
         if wish is None or wish.after:

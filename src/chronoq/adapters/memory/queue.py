@@ -34,11 +34,18 @@ class MemoryQueue:
             ]
 
     def claim(
-        self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        verdicts: Sequence[tuple[Claim, Verdict]] = (),
     ) -> Claimed:
         claims: list[Claim] = []
         nexts: list[datetime] = []
         with self.room as shelves:
+            settled = _settled(shelves, verdicts, now)
             for queue, limit in wants:
                 shelf = shelves[queue]
                 shelf.promote(now=now, limit=PROMOTED_PER_CLAIM)
@@ -46,7 +53,7 @@ class MemoryQueue:
                     claims += _grant(shelf, limit, worker, now + lease)
                 if (due := shelf.next_delayed()) is not None:
                     nexts.append(due)
-        return Claimed(tuple(claims), min(nexts, default=None))
+        return Claimed(tuple(claims), min(nexts, default=None), tuple(settled))
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         with self.room as shelves:
@@ -62,10 +69,7 @@ class MemoryQueue:
 
     def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
         with self.room as shelves:
-            return [
-                shelves[claim.id.queue].holds(claim) and _settle(shelves[claim.id.queue], claim, verdict, now)
-                for claim, verdict in verdicts
-            ]
+            return _settled(shelves, verdicts, now)
 
     def release(self, claims: Sequence[Claim], *, now: datetime) -> list[bool]:
         with self.room as shelves:
@@ -188,6 +192,16 @@ def _grant(shelf: Shelf, limit: int, worker: str, until: datetime) -> list[Claim
     # what is left is somebody's to hear of; a list found empty needs no token
     shelf.work = max(shelf.work, 1) if any(shelf.ready) else 0
     return claims
+
+
+def _settled(
+    shelves: Mapping[str, Shelf], verdicts: Sequence[tuple[Claim, Verdict]], now: datetime
+) -> list[bool]:
+    answers = []
+    for claim, verdict in verdicts:
+        shelf = shelves[claim.id.queue]
+        answers.append(shelf.holds(claim) and _settle(shelf, claim, verdict, now))
+    return answers
 
 
 def _settle(shelf: Shelf, claim: Claim, verdict: Verdict, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from chronoq.adapters.codec import (
     up_ms,
 )
 from chronoq.adapters.redis.calls import AT_ONCE, Call, Command, Operation, Word
-from chronoq.adapters.redis.server import Server
+from chronoq.adapters.redis.server import Server, Spread
 from chronoq.adapters.redis.trouble import Lost
 from chronoq.adapters.redis.words import (
     KEPT,
@@ -112,11 +112,18 @@ class Moves:
         return self.server.wire.run_all(calls)
 
     def claim(
-        self, wants: Sequence[tuple[str, int]], *, worker: str, lease: timedelta, now: datetime
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        verdicts: Sequence[tuple[Claim, Verdict]] = (),
     ) -> Claimed:
+        ends = self._endings_of(verdicts, now)
         until = to_ms(now + lease)
         parts = [(queue, size) for queue, limit in wants for size in _sizes(limit)]
-        calls = []
+        calls: list[Operation[Any]] = list(ends.calls)
         for queue, size in parts:
             keys = self.server.keys.of(queue)
             places = (
@@ -128,11 +135,13 @@ class Moves:
             calls.append(Call(self.server.scripts["claim"], places, args, list, again=False))
         claims: list[Claim] = []
         nexts: list[datetime] = []
-        for (queue, _), reply in zip(parts, self.server.wire.run_all(calls), strict=True):
+        replies = self.server.wire.run_all(calls)
+        settled = ends.join(replies[: len(ends.calls)])
+        for (queue, _), reply in zip(parts, replies[len(ends.calls) :], strict=True):
             claims += claims_of(queue, reply[1:], worker=worker, until=until, now=now)
             if (due := _moment(reply[0])) is not None:
                 nexts.append(due)
-        return Claimed(tuple(claims), min(nexts, default=None))
+        return Claimed(tuple(claims), min(nexts, default=None), tuple(settled))
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         until = to_ms(now + lease)
@@ -155,6 +164,12 @@ class Moves:
         return self._end([(claim, Released()) for claim in reversed(claims)], now)[::-1]
 
     def _end(self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime) -> list[bool]:
+        ends = self._endings_of(verdicts, now)
+        return ends.join(self.server.wire.run_all(ends.calls))
+
+    def _endings_of(
+        self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime
+    ) -> Spread[bool]:
         def call(queue: str, part: list[tuple[Claim, Verdict | Released]]) -> Call[list[bool]]:
             keys = self.server.keys.of(queue)
             fixed = (
@@ -177,9 +192,7 @@ class Moves:
             endings = [keys.ending(claim.id.key) for claim, _ in part]
             return Call(self.server.scripts["settle"], (*fixed, *endings, *runs.names), args, _yes_or_no)
 
-        return self.server.spread(
-            verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight
-        )
+        return Spread.of(verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight)
 
     def report(self, claim: Claim, progress: Progress) -> bool:
         keys = self.server.keys.of(claim.id.queue)

@@ -1,7 +1,7 @@
 """What the ports share: one server, and how to spread a batch over its queues."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
@@ -38,22 +38,47 @@ class Server:
             name = queue(items[0])
             only: list[list[T]] = self.wire.run_all([*before(name), call(name, [items[0]])])
             return only[-1]
-        spots: dict[str, list[int]] = {}
+        spread = Spread.of(items, queue=queue, call=call, weight=weight)
+        first: list[Operation[Any]] = [one for name in spread.queues for one in before(name)]
+        return spread.join(self.wire.run_all([*first, *spread.calls])[len(first) :])
+
+
+@frozen
+class Spread(Generic[T]):
+    """A batch as calls, a call or more for each queue; `spots`: which items each one is about."""
+
+    queues: list[str]
+    calls: list[Operation[list[T]]]
+    spots: list[list[int]]
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[Item],
+        *,
+        queue: Callable[[Item], str],
+        call: Callable[[str, list[Item]], Operation[list[T]]],
+        weight: Callable[[Item], int] = lambda _: 1,
+    ) -> "Spread[T]":
+        all: dict[str, list[int]] = {}
         for spot, item in enumerate(items):
-            spots.setdefault(queue(item), []).append(spot)
-        first: list[Operation[Any]] = [one for name in spots for one in before(name)]
+            all.setdefault(queue(item), []).append(spot)
         parts = [
             (name, part)
-            for name, all in spots.items()
-            for part in portions(all, lambda at: weight(items[at]))
+            for name, spots in all.items()
+            for part in portions(spots, lambda at: weight(items[at]))
         ]
         calls = [call(name, [items[at] for at in part]) for name, part in parts]
-        replies = self.wire.run_all([*first, *calls])[len(first) :]
-        answers: list[Any] = [None] * len(items)
-        for (_, part), reply in zip(parts, replies, strict=True):
-            for at, answer in zip(part, reply, strict=True):
-                answers[at] = answer
-        return answers
+        return cls(list(all), calls, [part for _, part in parts])
+
+    def join(self, replies: Sequence[list[T]]) -> list[T]:
+        """One answer for each item, in order."""
+        found = {
+            spot: answer
+            for spots, reply in zip(self.spots, replies, strict=True)
+            for spot, answer in zip(spots, reply, strict=True)
+        }
+        return [found[spot] for spot in range(len(found))]
 
 
 def portions(items: Sequence[Item], weight: Callable[[Item], int]) -> Iterator[list[Item]]:

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 from attrs import evolve
 
-from chronoq.domain.job import Options, Pause, Priority, State
+from chronoq.domain.job import Claim, Ending, Options, Pause, Priority, State
 from chronoq.domain.ports import Claimed, Hold, Promoted, QueuePort
-from chronoq.domain.verdict import Retry
+from chronoq.domain.verdict import Done, Retry, Verdict
 from chronoq.testing.contracts.chapter import Chapter
 from chronoq.testing.contracts.values import (
     FAILED,
@@ -105,6 +105,31 @@ class Claiming(Chapter):
         queue.submit([job("a", due=NOW + S), job("b", due=NOW + HOUR)], now=NOW)
         assert queue.claim([(MAIL, 0)], worker="w1", lease=LEASE, now=NOW + S) == Claimed((), NOW + HOUR)
         assert [state(queue, "a"), state(queue, "b")] == [State.READY, State.DELAYED]
+
+    def test_verdicts_that_come_with_a_claim_are_settled_before_it_grants(self, queue: QueuePort) -> None:
+        done, again = taken(queue, "a"), taken(queue, "b")
+        add(queue, "c")
+        verdicts: list[tuple[Claim, Verdict]] = [(done, Done(b"1")), (again, Retry(NOW + S, FAILED))]
+        granted = queue.claim([(MAIL, 5)], worker="w2", lease=LEASE, now=NOW + S, verdicts=verdicts)
+        assert granted.settled == (True, True)
+        assert [(claim.id.key, claim.token, claim.worker) for claim in granted.claims] == [
+            ("c", 1, "w2"),
+            ("b", 2, "w2"),
+        ]
+        assert queue.endings([jid("a")], now=NOW + S) == [Ending(jid("a"), State.DONE, NOW + S, b"1")]
+
+    def test_what_was_settled_with_a_claim_is_told_verdict_by_verdict(self, queue: QueuePort) -> None:
+        """Q5: of queues that are claimed from, and of others; and twice is once"""
+        queue.submit([job("x", queue="other"), job("y", queue="other")], now=NOW)
+        x, y = take(queue, 2, name="other")
+        late = taken(queue, "a")
+        queue.release([late], now=NOW)
+        b = taken(queue, "a", worker="w2")
+        verdicts = [(y, Done()), (late, Done()), (b, Done()), (x, Done())]
+        for settled in ((True, False, True, True), (False,) * 4):
+            granted = queue.claim([(MAIL, 1)], worker="w1", lease=LEASE, now=NOW, verdicts=verdicts)
+            assert granted == Claimed((), None, settled)
+        assert [counts.done for counts in queue.counts([MAIL, "other"], now=NOW)] == [1, 2]
 
     def test_tokens_only_grow_whatever_becomes_of_the_job(self, queue: QueuePort) -> None:
         """L4"""
