@@ -4,7 +4,8 @@ A job is three lines: its options (empty for the defaults), its envelope, its pa
 Jobs and endings carry moments as whole milliseconds; what is compared for equality later (options,
 schedules, cursors) is exact to the microsecond, and always written the same way.
 
-Reading is strict: what is not just as it was written raises `Malformed`, with the reason.
+Reading is strict: what is not as it was written raises `Malformed`, with the reason. But parts that this
+version has never heard of are passed by: a newer one may have written them.
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from operator import eq
 from typing import Any, TypeVar, cast
 
 import orjson
-from attrs import AttrsInstance, frozen, has
+from attrs import AttrsInstance, fields, frozen, has
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
 
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 _MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN_WORK = "0"
+_CURSOR = {part.name for part in fields(Cursor)}
 
 
 class Malformed(ValueError):
@@ -40,6 +42,17 @@ class Damaged(Cursor):
     """Stands for a cursor that cannot be read; `text` is what is stored, so that it can be replaced."""
 
     text: bytes = b""
+
+
+@frozen
+class Newer(Cursor):
+    """A cursor with parts that this version does not know. They are kept when it moves on.
+
+    `text` is what is stored, for the comparison; `rest` is a JSON object of the unknown parts.
+    """
+
+    text: bytes = b""
+    rest: bytes = b"{}"
 
 
 @frozen
@@ -77,7 +90,7 @@ def decode_job(id: JobId, record: bytes) -> Job:
     try:
         options, envelope, payload = record.split(b"\n", 2)
         task, enqueued, due, *origin = orjson.loads(envelope)
-        if type(task) is not str or type(enqueued) is not int or type(due) is not int or len(origin) > 1:
+        if type(task) is not str or type(enqueued) is not int or type(due) is not int:
             raise ValueError("its envelope is not [task, enqueued, due, origin]")
         return Job(
             id,
@@ -86,7 +99,7 @@ def decode_job(id: JobId, record: bytes) -> Job:
             EPOCH + timedelta(0, 0, 0, due),
             EPOCH + timedelta(0, 0, 0, enqueued),
             _options(options) if options else DEFAULTS,
-            _origin(id, origin[0]) if origin else None,
+            _origin(id, origin[0]) if origin and origin[0] else None,
         )
     except Exception as error:  # whatever it is, the record is to blame
         raise Malformed(f"the job's record cannot be read: {_reason(error)}") from None
@@ -134,10 +147,10 @@ def _origin_form(id: JobId, origin: Origin) -> list[object]:
 
 def _origin(id: JobId, form: Any) -> Origin:
     name, *moments = form
-    if type(name) is not str or [type(ms) for ms in moments[:1]] != [int] or len(moments) != 3:
+    if type(name) is not str or [type(ms) for ms in moments[:1]] != [int] or len(moments) < 3:
         raise ValueError("its origin is not [schedule, nominal, start, end]")
     schedule = ScheduleId.parse(name) if ":" in name else ScheduleId(id.queue, name)
-    nominal, start, end = (None if ms is None else EPOCH + ms * MS for ms in moments)
+    nominal, start, end = (None if ms is None else EPOCH + ms * MS for ms in moments[:3])
     return Origin(schedule, cast("datetime", nominal), start, end)
 
 
@@ -179,7 +192,7 @@ def decode_ending(id: JobId, text: bytes) -> Remembered:
     try:
         head, result = text.split(b"\n", 1)
         until, work, form = head.split(b" ", 2)
-        state, at, task = orjson.loads(form)
+        state, at, task, *_ = orjson.loads(form)
         if state not in ENDED or type(at) is not int or type(task) is not str:
             raise ValueError("its head is not [state, at, task]")
         return Remembered(Ending(id, State(state), EPOCH + at * MS, result), task, int(until), work.decode())
@@ -201,7 +214,7 @@ def decode_schedule(id: ScheduleId, record: bytes) -> Schedule:
     try:
         head, payload = record.split(b"\n", 1)
         form = orjson.loads(head)
-        if form.keys() != {"task", "rhythm", "policy", "options"} or type(form["task"]) is not str:
+        if not form.keys() >= {"task", "rhythm", "policy", "options"} or type(form["task"]) is not str:
             raise ValueError("its parts are not task, rhythm, policy, options")
         policy = _converter().structure(form["policy"], Policy)
         options = _converter().structure(form["options"], Options)
@@ -212,14 +225,17 @@ def decode_schedule(id: ScheduleId, record: bytes) -> Schedule:
 
 def encode_cursor(cursor: Cursor) -> bytes:
     """Equal cursors have equal texts: the compare-and-set compares texts."""
-    return orjson.dumps(_converter().unstructure(cursor, unstructure_as=Cursor), option=orjson.OPT_SORT_KEYS)
+    form = _converter().unstructure(cursor, unstructure_as=Cursor)
+    if isinstance(cursor, Newer):
+        form |= orjson.loads(cursor.rest)
+    return orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
 
 
 def expected_text(cursor: Cursor | None) -> bytes:
     """What must be stored for `cursor` to be the expected one; b"": nothing."""
     if cursor is None:
         return b""
-    return cursor.text if isinstance(cursor, Damaged) else encode_cursor(cursor)
+    return cursor.text if isinstance(cursor, Damaged | Newer) else encode_cursor(cursor)
 
 
 def read_cursor(text: bytes | None) -> tuple[Cursor, str]:
@@ -227,7 +243,12 @@ def read_cursor(text: bytes | None) -> tuple[Cursor, str]:
     try:
         if text is None:
             raise Malformed("the schedule's cursor is missing")
-        return decode(Cursor, text), ""
+        cursor, form = decode(Cursor, text), orjson.loads(text)
+        if form.keys() <= _CURSOR and (cursor.pause is None or encode_cursor(cursor) == text):
+            return cursor, ""
+        rest = {key: value for key, value in form.items() if key not in _CURSOR}
+        known = {name: getattr(cursor, name) for name in _CURSOR}
+        return Newer(**known, text=text, rest=orjson.dumps(rest)), ""
     except Malformed as error:
         return Damaged(0, None, EPOCH, text=text or b""), str(error)
 
@@ -287,7 +308,7 @@ def _tuple_of(kind: type, converter: Converter) -> Any:
 
 @lru_cache(maxsize=1)
 def _converter() -> Converter:
-    made = Converter(forbid_extra_keys=True, detailed_validation=False)
+    made = Converter(detailed_validation=False)
     made.register_unstructure_hook(datetime, lambda moment: (moment - EPOCH) // _MICROSECOND)
     made.register_unstructure_hook(timedelta, lambda length: length // _MICROSECOND)
     made.register_unstructure_hook(bytes, lambda text: text.decode())

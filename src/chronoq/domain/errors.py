@@ -171,6 +171,12 @@ class TooOld(BackendError):
     code = "E03"
 
 
+class OtherSchema(BackendError):
+    """The store was written by a version that this one cannot work beside. Nothing was written."""
+
+    code = "E19"
+
+
 class NotReady(BackendError):
     """The server answers, but refuses for now (loading, read-only, busy, full). Trying again can help."""
 

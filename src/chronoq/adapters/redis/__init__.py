@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chronoq.adapters.codec import Malformed, decode
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import Command, load_scripts
@@ -15,7 +16,9 @@ from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.store import RedisStore
 from chronoq.adapters.redis.waits import LONGEST_BLOCK
 from chronoq.adapters.redis.wire import Wire
+from chronoq.domain import schema
 from chronoq.domain.ports import PLAIN, Backend, Opening
+from chronoq.domain.schema import Schema
 
 __all__ = ["RedisClock", "open_backend"]
 
@@ -23,19 +26,20 @@ __all__ = ["RedisClock", "open_backend"]
 def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     """The server at a redis://, rediss:// or unix:// URL, whose query takes redis-py's options.
 
-    Errors: `Unreachable` (E01), `LoginRefused` (E02), `TooOld` (E03), `BadSetting`, `NotReady`.
+    Errors: `Unreachable` (E01), `LoginRefused` (E02), `TooOld` (E03), `OtherSchema` (E19),
+    `BadSetting`, `NotReady`.
     """
-    address = Address(url)
+    address, keys = Address(url), Keys(opening.namespace)
     wire, patient = Wire(address), Wire(address, longer=LONGEST_BLOCK.total_seconds())
     try:
         clock = RedisClock(wire)
         _check(wire)
+        wire.run(Command(("GET", keys.schema), lambda text: _check_schema(text, address)))
         clock.ask()
     except BaseException:
         wire.close()
         raise
     wire.on_loss = clock.doubt
-    keys = Keys(opening.namespace)
     scripts = load_scripts()
     server = Server(wire, patient, scripts, keys, QueueNames(keys, scripts))
 
@@ -57,6 +61,14 @@ def _check(wire: Wire) -> None:
     version = wire.run(Command(("INFO", "server"), _version))
     if version and tuple(map(int, version.split(".")[:2])) < trouble.FLOOR:
         raise trouble.too_old(version)
+
+
+def _check_schema(text: bytes | None, address: Address) -> None:
+    try:
+        stored = None if text is None else decode(Schema, text)
+    except Malformed as error:
+        raise schema.unreadable(str(error), where=str(address)) from None
+    schema.check(stored, where=str(address))
 
 
 def _version(reply: Any) -> str:

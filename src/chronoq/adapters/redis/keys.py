@@ -59,6 +59,7 @@ class Keys:
         self._queues: dict[str, QueueKeys] = {}
         self.queues = f"{namespace}:queues"
         self.processes = f"{namespace}:processes"
+        self.schema = f"{namespace}:schema"
 
     def of(self, queue: str) -> QueueKeys:
         keys = self._queues.get(queue)

@@ -1,11 +1,13 @@
-"""The set of queue names, by which schedulers and people find the queues."""
+"""What is written before the first job of a queue: its name, by which it is found, and the schema's mark."""
 
 from typing import Any
 
 from attrs import field, frozen
 
+from chronoq.adapters.codec import encode
 from chronoq.adapters.redis.calls import Call, Scripts
 from chronoq.adapters.redis.keys import Keys
+from chronoq.domain.schema import SCHEMA
 
 
 @frozen
@@ -18,14 +20,17 @@ class QueueNames:
 
     def before(self, queue: str) -> list[Call[Any]]:
         """What to run before the first job or schedule of a queue is stored."""
-        return [] if queue in self.announced else [self._add({queue})]
+        return [] if queue in self.announced else [self._mark(), self._add({queue})]
 
     def stored(self, queue: str) -> None:
         self.announced.add(queue)
 
     def again(self) -> list[Call[Any]]:
-        """All of them once more, in case that the server has lost them."""
-        return [self._add(self.announced)] if self.announced else []
+        """All of it once more, in case that the server has lost it."""
+        return [self._mark(), self._add(self.announced)] if self.announced else []
+
+    def _mark(self) -> Call[Any]:
+        return Call(self.scripts["once"], (self.keys.schema,), (encode(SCHEMA),), bytes)
 
     def _add(self, names: set[str]) -> Call[Any]:
         return Call(self.scripts["announce"], (self.keys.queues,), sorted(names), int)
