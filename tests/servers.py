@@ -144,6 +144,10 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "it is not running"
         return self._process.pid
@@ -185,18 +189,20 @@ class Server:
             except OSError:
                 return False
 
-    def _launch(self) -> None:
+    def _arguments(self) -> list[str]:
         listen = ("--bind", "127.0.0.1", "--port", str(self.port)) if self._tcp else ("--port", "0")
+        return [
+            *listen,
+            *("--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
+            *("--dir", str(self.folder), "--save", ""),
+            *("--appendonly", "yes" if self._aof else "no", "--appendfsync", "always"),
+            *self._options,
+        ]
+
+    def _launch(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    str(self._binary),
-                    *listen,
-                    *("--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
-                    *("--dir", str(self.folder), "--save", ""),
-                    *("--appendonly", "yes" if self._aof else "no", "--appendfsync", "always"),
-                    *self._options,
-                ],
+                [str(self._binary), *self._arguments()],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,4 +1,4 @@
-"""Everything on one Redis or Valkey server: for many processes on many machines."""
+"""Everything on Redis or Valkey, one server or several: for many processes on many machines."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from chronoq.adapters.redis.life import RedisLife
 from chronoq.adapters.redis.lock import RedisLock
 from chronoq.adapters.redis.names import QueueNames
 from chronoq.adapters.redis.queue import RedisQueue
+from chronoq.adapters.redis.sentinel import SentinelAddress
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.store import RedisStore
 from chronoq.adapters.redis.waits import LONGEST_BLOCK
@@ -24,12 +25,14 @@ __all__ = ["RedisClock", "open_backend"]
 
 
 def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
-    """The server at a redis://, rediss:// or unix:// URL, whose query takes redis-py's options.
+    """The server at a redis://, rediss:// or unix:// URL, or the primary that the sentinels of a
+    redis+sentinel:// or rediss+sentinel:// URL name. The query takes redis-py's options.
 
     Errors: `Unreachable` (E01), `LoginRefused` (E02), `TooOld` (E03), `OtherSchema` (E19),
     `BadSetting`, `NotReady`.
     """
-    address, keys = Address(url), Keys(opening.namespace)
+    address = SentinelAddress(url) if "+sentinel://" in url else Address(url)
+    keys = Keys(opening.namespace)
     wire, patient = Wire(address), Wire(address, longer=LONGEST_BLOCK.total_seconds())
     try:
         clock = RedisClock(wire)

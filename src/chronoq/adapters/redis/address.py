@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol, Self
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool, parse_url
 from redis.exceptions import RedisError
@@ -20,6 +20,7 @@ TIMEOUT = 5.0
 
 _OURS = ("retry_on_timeout", "retry_on_error", "decode_responses", "encoding", "timeout", "protocol")
 _OF_THE_POOL = ("connection_class", "max_connections")
+_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\s:\[\],]+)(?::(?P<port>\d{1,5}))?")
 
 
 class Line(Protocol):
@@ -47,7 +48,7 @@ class Address:
 
     @property
     def user(self) -> str:
-        return str(self._given().get("username", "default"))
+        return str(self.options().get("username", "default"))
 
     def pool(self, *, longer: float = 0) -> ConnectionPool:
         """Connections to the server, made as they are needed; `longer`: seconds that a command may block.
@@ -59,7 +60,7 @@ class Address:
         settings["max_connections"] = 1000
         if not self.url.startswith("unix:"):
             settings["socket_keepalive"] = True
-        settings |= self._given()
+        settings |= self.options()
         settings["socket_timeout"] += longer
         settings |= {"retry": Retry(NoBackoff(), 0), "protocol": 2}
         pool = ConnectionPool(**settings)
@@ -70,7 +71,8 @@ class Address:
             raise BadSetting(f"{self} has an option that does not fit: {error}") from None
         return pool
 
-    def _given(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """What the URL gives to redis-py. Errors: `BadSetting`."""
         try:
             parts = urlsplit(self.url)
             _ = parts.port  # refuses what is no port
@@ -86,3 +88,43 @@ class Address:
         if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
             raise BadSetting(f"{self} names no database: after the host comes its number, as in /0")
         return {name: value for name, value in given.items() if name not in _OURS}
+
+
+@frozen
+class Group:
+    """A URL that names several servers: `redis+KIND://[user:password@]host:port,host:port/path?options`."""
+
+    parts: SplitResult
+    hosts: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, address: Address, *, port: int) -> Self:
+        """`port`: that of hosts which name none. Errors: `BadSetting`."""
+        try:
+            parts = urlsplit(address.url)
+        except ValueError:  # whose words quote what may be a part of the password
+            raise BadSetting(f"{address} is no list of servers: write host:port,host:port") from None
+        hosts = []
+        for one in parts.netloc.rpartition("@")[2].split(","):
+            found = _HOST.fullmatch(one)
+            number = int(found["port"] or port) if found else 0
+            if found is None or not 0 < number < 65536:
+                raise BadSetting(f"{address} is no list of servers: write host:port,host:port")
+            hosts.append((found["host"].strip("[]"), number))
+        return cls(parts, tuple(hosts))
+
+    def without(self, *options: str) -> tuple[Self, dict[str, str]]:
+        """The same without these options, and what they were."""
+        pairs = parse_qsl(self.parts.query, keep_blank_values=True)
+        kept = urlencode([(name, value) for name, value in pairs if name not in options])
+        taken = {name: value for name, value in pairs if name in options}
+        return evolve(self, parts=self.parts._replace(query=kept)), taken
+
+    def one(self, host: str, port: int, path: str) -> Address:
+        """One server of the group, with the login and options of all."""
+        login, at, _ = self.parts.netloc.rpartition("@")
+        place = f"[{host}]" if ":" in host else host
+        scheme = self.parts.scheme.partition("+")[0]
+        return Address(
+            self.parts._replace(scheme=scheme, netloc=f"{login}{at}{place}:{port}", path=path).geturl()
+        )
