@@ -10,7 +10,8 @@ from attrs import Attribute, field, fields, frozen
 
 from chronoq.domain.errors import BadSetting, ChronoqError, UnknownOption, near
 from chronoq.domain.identity import name
-from chronoq.domain.masking import masked
+from chronoq.domain.masking import HIDDEN, masked
+from chronoq.domain.signing import LEAST, Signing, SigningKey
 from chronoq.domain.time import ZERO, duration
 
 PREFIX = "CHRONOQ_"
@@ -36,6 +37,47 @@ def _positive(value: Any) -> timedelta:
     return length
 
 
+def _keys(value: Any) -> tuple[SigningKey, ...]:
+    """From `id:secret,id:secret`; a secret is hex, or @ and the path of a file that holds hex.
+
+    Errors never quote it: who mixes up the two parts has written the secret first.
+    """
+    if isinstance(value, tuple) and all(isinstance(one, SigningKey) for one in value):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("give a text of the form id:secret,id:secret")
+    keys = tuple(_key(number, one.strip()) for number, one in enumerate(value.split(","), 1) if one.strip())
+    if len({key.id for key in keys}) < len(keys):
+        raise ValueError("two keys have the same id")
+    return keys
+
+
+def _key(number: int, text: str) -> SigningKey:
+    id, colon, secret = text.partition(":")
+    if not colon:
+        raise ValueError(f"key {number} is not of the form id:secret")
+    if secret.startswith("@"):
+        try:
+            secret = Path(secret[1:]).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError as error:
+            raise ValueError(f"the file of key {number} cannot be read ({error.strerror})") from None
+    try:
+        return SigningKey(id, bytes.fromhex(secret))
+    except BadSetting as error:
+        raise ValueError(f"key {number}: {error}") from None
+    except ValueError:
+        raise ValueError(
+            f"the secret of key {number} is not hex. Make one with `openssl rand -hex {LEAST}`"
+        ) from None
+
+
+def _signing(value: Any) -> str:
+    if value not in _SIGNING:
+        raise ValueError(f"choose from {', '.join(_SIGNING)}.{near(str(value), _SIGNING)}")
+    return str(value)
+
+
+_SIGNING = ("auto", "require", "accept")
 _SIZES = {"kb": 1_000, "mb": 1_000_000, "b": 1}
 
 
@@ -94,6 +136,24 @@ class Settings:
         converter=_positive,
         metadata={"help": "a silent leader is replaced after"},
     )
+    signing_keys: tuple[SigningKey, ...] = field(
+        default=(),
+        converter=_keys,
+        metadata={"help": "sign records of jobs and schedules; the first signs, all verify", "secret": True},
+    )
+    signing: str = field(
+        default="auto",
+        converter=_signing,
+        metadata={"help": "unsigned records: require refuses, accept takes; auto requires if there are keys"},
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.signing != "auto" and not self.signing_keys:
+            raise BadSetting(f"signing={self.signing!r} needs keys. Set signing_keys, or leave signing out.")
+
+    @property
+    def signed(self) -> Signing:
+        return Signing(self.signing_keys, required=self.signing != "accept")
 
 
 @frozen
@@ -141,7 +201,8 @@ def _converted(one: "Attribute[Any]", value: Any, source: str) -> Any:
     try:
         return one.converter(value) if callable(one.converter) else value
     except (ChronoqError, ValueError, TypeError, OverflowError) as error:
-        raise BadSetting(f"{one.name}={value!r} (from {source}) cannot be used: {error}") from error
+        shown = HIDDEN if one.metadata.get("secret") else repr(value)
+        raise BadSetting(f"{one.name}={shown} (from {source}) cannot be used: {error}") from error
 
 
 def _table(folder: Path) -> tuple[Mapping[str, Any], Path]:

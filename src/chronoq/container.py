@@ -42,7 +42,9 @@ class Container(containers.DeclarativeContainer):
     backend = providers.ThreadSafeSingleton(
         open_backend,
         url=settings.provided.url,
-        opening=providers.Factory(Opening, namespace=settings.provided.namespace),
+        opening=providers.Factory(
+            Opening, namespace=settings.provided.namespace, signing=settings.provided.signed
+        ),
     )
     registry = providers.ThreadSafeSingleton(Registry)
     client = providers.ThreadSafeSingleton(Client, backend=backend, room=room)

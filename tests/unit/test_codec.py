@@ -25,13 +25,14 @@ from chronoq.adapters.codec import (
     fingerprint,
     is_work,
     read_cursor,
-    read_job,
     schedule_of,
     up_ms,
 )
+from chronoq.adapters.records import Records
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, Ending, Job, Options, Origin, Pause, Priority, Progress, State
 from chronoq.domain.lease import Kind, Process, Vitals
+from chronoq.domain.ports import PLAIN
 from chronoq.domain.retry import Failure, RetryPolicy
 from chronoq.domain.rhythm import cron, every, once, union
 from chronoq.domain.schedule import Cursor, Happened, Outcome, Overlap, Policy, Schedule
@@ -41,6 +42,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 ODD = NOW + timedelta(microseconds=456)
 JOB = Job(JobId("mail", "a"), "tasks.send", b'[["a@b.c"],{}]', NOW, NOW)
 SCHEDULE = ScheduleId("mail", "daily")
+read_job = Records.of(PLAIN).read_job
 OPTIONS = Options(
     Priority.HIGH,
     RetryPolicy.listed(["1s", "5s"]),

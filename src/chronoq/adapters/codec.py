@@ -105,16 +105,6 @@ def decode_job(id: JobId, record: bytes) -> Job:
         raise Malformed(f"the job's record cannot be read: {_reason(error)}") from None
 
 
-def read_job(id: JobId, record: bytes | None, *, now: datetime) -> Job:
-    """The job of a record; one with a `defect` when the record is missing or cannot be read (Q12)."""
-    if record is None:
-        return Job(id, "?", b"null", now, now, defect="the job's record is missing")
-    try:
-        return decode_job(id, record)
-    except Malformed as error:
-        return Job(id, "?", b"null", now, now, defect=str(error))
-
-
 def fingerprint(job: Job) -> str:
     """Equal for jobs that ask for the same work; of a job that cannot be read it is not known."""
     if job.defect:

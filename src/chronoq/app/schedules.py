@@ -61,7 +61,7 @@ class Schedules:
             now = self.backend.clock.now()
             stored = self.backend.store.get([schedule.id])[0]
             put, cursor = planned(stored, schedule, now=now)
-            if put is Put.UNCHANGED:
+            if put is Put.UNCHANGED and not (stored and stored.outdated):
                 return put
             if self.backend.store.put(
                 schedule, cursor=cursor, expected=stored.cursor if stored else None, now=now

@@ -16,6 +16,7 @@ from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.lease import Lease, Presence, Process, Vitals
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
+from chronoq.domain.signing import NO_SIGNING, Signing
 from chronoq.domain.verdict import Verdict
 
 
@@ -275,6 +276,8 @@ class Opening:
 
     namespace: str = "chronoq"
     """First part of every stored key."""
+    signing: Signing = NO_SIGNING
+    """With what the records of jobs and schedules are signed and checked."""
 
 
 PLAIN = Opening()

@@ -108,12 +108,16 @@ class Cursor:
 
 @frozen
 class Stored:
-    """A schedule as it stands in the store. One that cannot be read has a `defect` and no `schedule`."""
+    """A schedule as it stands in the store. One that cannot be read has a `defect` and no `schedule`.
+
+    `outdated`: its record is good, but to be signed anew when it is saved next.
+    """
 
     id: ScheduleId
     cursor: Cursor
     schedule: Schedule | None = None
     defect: str = ""
+    outdated: bool = False
 
 
 @frozen

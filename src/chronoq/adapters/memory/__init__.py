@@ -9,7 +9,7 @@ from chronoq.domain.ports import PLAIN, Backend, Opening
 
 
 def open_backend(url: str = "memory://", opening: Opening = PLAIN) -> Backend:
-    """A new, empty backend that nobody else sees."""
+    """A new, empty backend that nobody else sees. It holds values, so there are no records to sign."""
     room = Room()
     return Backend(
         queue=MemoryQueue(room),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from chronoq.adapters.codec import Malformed, decode
+from chronoq.adapters.records import Records
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import Command, load_scripts
@@ -44,7 +45,7 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
         raise
     wire.on_loss = clock.doubt
     scripts = load_scripts()
-    server = Server(wire, patient, scripts, keys, QueueNames(keys, scripts))
+    server = Server(wire, patient, scripts, keys, QueueNames(keys, scripts), Records.of(opening))
 
     def close() -> None:
         wire.close()

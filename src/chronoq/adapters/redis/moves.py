@@ -7,13 +7,12 @@ from typing import Any
 from chronoq.adapters.codec import (
     encode,
     encode_ending,
-    encode_job,
     fingerprint,
     is_work,
     keep_ms,
-    read_job,
     up_ms,
 )
+from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import AT_ONCE, Call, Command, Operation, Word
 from chronoq.adapters.redis.server import Server, Spread
 from chronoq.adapters.redis.trouble import Lost
@@ -77,7 +76,13 @@ class Moves:
         args: list[Word] = [to_ms(now), room, len(jobs)]
         for job in jobs:
             run = runs.place(job)[0] if job.origin else 0
-            args += (job.id.key, int(job.options.priority), not_before(job.due, now), run, encode_job(job))
+            args += (
+                job.id.key,
+                int(job.options.priority),
+                not_before(job.due, now),
+                run,
+                self.server.records.job(job),
+            )
         fixed = (
             keys.jobs,
             keys.skips,
@@ -91,7 +96,10 @@ class Moves:
         endings = [keys.ending(job.id.key) for job in jobs]
 
         def parse(reply: Any) -> list[Submitted]:
-            return [_submitted(job, answer, now) for job, answer in zip(jobs, reply, strict=True)]
+            return [
+                _submitted(job, answer, self.server.records, now)
+                for job, answer in zip(jobs, reply, strict=True)
+            ]
 
         return Call(self.server.scripts["submit"], (*fixed, *endings, *runs.names), args, parse)
 
@@ -133,12 +141,13 @@ class Moves:
             args = (to_ms(now), size, until, worker, _PROMOTED_PER_CLAIM)
             # run twice, it would lease twice as much: a lost reply is left to the leases' end
             calls.append(Call(self.server.scripts["claim"], places, args, list, again=False))
+        records = self.server.records
         claims: list[Claim] = []
         nexts: list[datetime] = []
         replies = self.server.wire.run_all(calls)
         settled = ends.join(replies[: len(ends.calls)])
         for (queue, _), reply in zip(parts, replies[len(ends.calls) :], strict=True):
-            claims += claims_of(queue, reply[1:], worker=worker, until=until, now=now)
+            claims += claims_of(queue, reply[1:], records, worker=worker, until=until, now=now)
             if (due := _moment(reply[0])) is not None:
                 nexts.append(due)
         return Claimed(tuple(claims), min(nexts, default=None), tuple(settled))
@@ -208,7 +217,7 @@ class Moves:
                 found, texts, records = reply
                 claims = []
                 for key, until, text, record in zip(found[::2], found[1::2], texts, records, strict=True):
-                    job = read_job(JobId(queue, key.decode()), record, now=now)
+                    job = self.server.records.read_job(JobId(queue, key.decode()), record, now=now)
                     claims.append(history(text).claim(job, until=int(until)))
                 return claims
 
@@ -274,12 +283,13 @@ class Moves:
 
     def _read(self, ids: Sequence[JobId], now: datetime) -> list[Job]:
         """The jobs as they are stored, whose priority and schedule a script has to be told."""
+        read = self.server.records.read_job
 
         def call(queue: str, part: list[JobId]) -> Operation[list[Job]]:
             words = ("HMGET", self.server.keys.of(queue).jobs, *(id.key for id in part))
             return Command(
                 words,
-                lambda reply: [read_job(id, record, now=now) for id, record in zip(part, reply, strict=True)],
+                lambda reply: [read(id, record, now=now) for id, record in zip(part, reply, strict=True)],
             )
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
@@ -294,7 +304,7 @@ def _unknown(jobs: Sequence[Job]) -> str:
     return f"{len(jobs)} jobs, '{first}' first, may be stored: submit them again under the same ids, each is one."
 
 
-def _submitted(job: Job, answer: Any, now: datetime) -> Submitted:
+def _submitted(job: Job, answer: Any, records: Records, now: datetime) -> Submitted:
     if answer == 1:
         return Submitted.ACCEPTED
     if answer == 2:
@@ -302,7 +312,7 @@ def _submitted(job: Job, answer: Any, now: datetime) -> Submitted:
     if answer == 3:
         return Submitted.DUPLICATE
     kind, text = answer
-    work = text.decode() if kind == b"ended" else fingerprint(read_job(job.id, text, now=now))
+    work = text.decode() if kind == b"ended" else fingerprint(records.read_job(job.id, text, now=now))
     return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
 
 

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
+from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.names import QueueNames
@@ -23,6 +24,7 @@ class Server:
     scripts: Scripts
     keys: Keys
     names: QueueNames
+    records: Records
 
     def spread(
         self,

@@ -9,11 +9,8 @@ from attrs import frozen
 from chronoq.adapters.codec import (
     Malformed,
     decode,
-    decode_schedule,
     encode,
     encode_cursor,
-    encode_job,
-    encode_schedule,
     expected_text,
     read_cursor,
     up_ms,
@@ -41,7 +38,7 @@ class RedisStore:
         keys = self.server.keys.of(queue)
         places = (keys.schedules, keys.cursors, keys.dues, keys.delayed, keys.time, keys.runs(key))
         args = (
-            *(to_ms(now), key, encode_schedule(schedule)),
+            *(to_ms(now), key, self.server.records.schedule(schedule)),
             *(encode_cursor(cursor), expected_text(expected), _wake(cursor)),
         )
         names = self.server.names
@@ -78,7 +75,10 @@ class RedisStore:
                 ids, records, cursors, failures, following = reply
                 rows = zip(ids, records, cursors, failures, strict=True)
                 found = [
-                    Due(_stored(ScheduleId(queue, id.decode()), record, cursor), failures=int(failed or 0))
+                    Due(
+                        self._stored(ScheduleId(queue, id.decode()), record, cursor),
+                        failures=int(failed or 0),
+                    )
                     for id, record, cursor, failed in rows
                 ]
                 return found, from_ms(int(float(following))) if following else None
@@ -106,7 +106,7 @@ class RedisStore:
             def parse(reply: Any) -> list[Stored | None]:
                 rows = zip(part, *reply, strict=True)
                 return [
-                    None if record is cursor is None else _stored(id, record, cursor)
+                    None if record is cursor is None else self._stored(id, record, cursor)
                     for id, record, cursor in rows
                 ]
 
@@ -141,6 +141,18 @@ class RedisStore:
         lives = self.server.wire.run_all(calls)
         return [Due(due.stored, live, due.failures) for due, live in zip(found, lives, strict=True)]
 
+    def _stored(self, id: ScheduleId, record: bytes | None, text: bytes | None) -> Stored:
+        cursor, defect = read_cursor(text)
+        if defect:
+            return Stored(id, cursor, defect=defect)
+        if record is None:
+            return Stored(id, cursor, defect="the schedule's record is missing")
+        try:
+            schedule = self.server.records.read_schedule(id, record)
+        except Malformed as error:
+            return Stored(id, cursor, defect=str(error))
+        return Stored(id, cursor, schedule, outdated=self.server.records.seal.outdated(record))
+
     def _fire(self, queue: str, firings: list[Firing], fence: int | None, now: datetime) -> Call[list[Fired]]:
         keys = self.server.keys.of(queue)
         places = [
@@ -160,7 +172,7 @@ class RedisStore:
             args += (encode(outcome) for outcome in firing.outcomes)
             for job in firing.jobs:
                 args += (job.id.key, int(job.options.priority), not_before(job.due, now))
-                args += (int(job.run_of is not None), encode_job(job))
+                args += (int(job.run_of is not None), self.server.records.job(job))
         places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
         return Call(self.server.scripts["fire"], places, args, lambda reply: [_FIRED[one] for one in reply])
 
@@ -169,18 +181,6 @@ def _wake(cursor: Cursor) -> Word:
     if cursor.held and cursor.pause is None:
         return "+inf"
     return "" if cursor.wake is None else up_ms(cursor.wake)
-
-
-def _stored(id: ScheduleId, record: bytes | None, text: bytes | None) -> Stored:
-    cursor, defect = read_cursor(text)
-    if defect:
-        return Stored(id, cursor, defect=defect)
-    if record is None:
-        return Stored(id, cursor, defect="the schedule's record is missing")
-    try:
-        return Stored(id, cursor, decode_schedule(id, record))
-    except Malformed as error:
-        return Stored(id, cursor, defect=str(error))
 
 
 def _outcome(text: bytes) -> Outcome:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from chronoq.adapters.codec import Malformed, Note, Remembered, decode, decode_ending, read_job
+from chronoq.adapters.codec import Malformed, Note, Remembered, decode, decode_ending
+from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import Call, Command, texts
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.words import history
@@ -43,7 +44,8 @@ class Views:
 
             def parse(reply: Any) -> list[Snapshot | None]:
                 return [
-                    _snapshot(id, one, now) for id, one in zip(part, zip(*reply, strict=True), strict=True)
+                    _snapshot(id, one, self.server.records, now)
+                    for id, one in zip(part, zip(*reply, strict=True), strict=True)
                 ]
 
             places = (
@@ -144,7 +146,7 @@ def _ending(id: JobId, found: tuple[Any, ...], now: datetime) -> Ending | None:
     return None if memory is None else memory.ending
 
 
-def _snapshot(id: JobId, found: tuple[Any, ...], now: datetime) -> Snapshot | None:
+def _snapshot(id: JobId, found: tuple[Any, ...], records: Records, now: datetime) -> Snapshot | None:
     record, claims, note, progress, lease, died, due, stopping, ending = found
     places = ((State.RUNNING, lease), (State.DEAD, died), (State.DELAYED, due))
     state, until = next(((state, at) for state, at in places if at is not None), (State.READY, None))
@@ -156,7 +158,7 @@ def _snapshot(id: JobId, found: tuple[Any, ...], now: datetime) -> Snapshot | No
         return Snapshot(Job(id, memory.task, b"", end.at, end.at), end.state, until=end.at)
     past, why = history(claims), _note(note)
     return Snapshot(
-        read_job(id, record, now=now),
+        records.read_job(id, record, now=now),
         state,
         attempt=past.token - past.excused,
         token=past.token,

@@ -7,7 +7,8 @@ from typing import Any, assert_never
 
 from attrs import field, frozen
 
-from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, read_job, schedule_of, up_ms
+from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, schedule_of, up_ms
+from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import Word
 from chronoq.adapters.redis.keys import QueueKeys
 from chronoq.domain.identity import JobId
@@ -66,12 +67,14 @@ class Runs:
         return self.fixed + len(self.names), schedule
 
 
-def claims_of(queue: str, reply: Sequence[Any], *, worker: str, until: int, now: datetime) -> list[Claim]:
+def claims_of(
+    queue: str, reply: Sequence[Any], records: Records, *, worker: str, until: int, now: datetime
+) -> list[Claim]:
     """The claims that the claim script granted."""
     ends = from_ms(until)
     claims = []
     for key, record, token, excused_, crashes in _fives(reply):
-        job = read_job(JobId(queue, key.decode()), record, now=now)
+        job = records.read_job(JobId(queue, key.decode()), record, now=now)
         number = int(token)
         claims.append(Claim(job, number, number - int(excused_), worker, ends, int(crashes)))
     return claims

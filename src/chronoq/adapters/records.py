@@ -1,0 +1,51 @@
+"""Jobs and schedules as records: written and signed, checked and then read."""
+
+from datetime import datetime
+
+from attrs import frozen
+
+from chronoq.adapters.codec import Malformed, decode_job, decode_schedule, encode_job, encode_schedule
+from chronoq.domain.identity import JobId, ScheduleId
+from chronoq.domain.job import Job
+from chronoq.domain.ports import Opening
+from chronoq.domain.schedule import Schedule
+from chronoq.domain.signing import Refused, Seal
+
+
+@frozen
+class Records:
+    """The records of one namespace. Nothing of one that is not signed as it has to be is read."""
+
+    seal: Seal
+
+    @classmethod
+    def of(cls, opening: Opening) -> "Records":
+        return cls(Seal(opening.namespace, opening.signing))
+
+    def job(self, job: Job) -> bytes:
+        return self.seal.signed("job", job.id, encode_job(job))
+
+    def read_job(self, id: JobId, stored: bytes | None, *, now: datetime) -> Job:
+        """The job of a record; one with a `defect` when it is missing, refused, or cannot be read (Q12)."""
+        if stored is None:
+            return _unread(id, "the job's record is missing", now)
+        try:
+            return decode_job(id, self.seal.checked("job", id, stored))
+        except Refused as error:
+            return _unread(id, f"the job's record is refused: {error}", now)
+        except Malformed as error:
+            return _unread(id, str(error), now)
+
+    def schedule(self, schedule: Schedule) -> bytes:
+        return self.seal.signed("schedule", schedule.id, encode_schedule(schedule))
+
+    def read_schedule(self, id: ScheduleId, stored: bytes) -> Schedule:
+        """Errors: `Malformed`."""
+        try:
+            return decode_schedule(id, self.seal.checked("schedule", id, stored))
+        except Refused as error:
+            raise Malformed(f"the schedule's record is refused: {error}") from None
+
+
+def _unread(id: JobId, defect: str, now: datetime) -> Job:
+    return Job(id, "?", b"null", now, now, defect=defect)
