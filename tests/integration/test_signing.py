@@ -87,7 +87,7 @@ def test_a_schedule_that_was_changed_fires_nothing_until_it_is_saved_again(
     app.apply()
     intruder.hset(SCHEDULES, "hourly", intruder.hget(SCHEDULES, "hourly").replace(b"landlord", b"burglars"))
     schedule = app.stored_schedule("hourly")
-    with pytest.raises(ChronoqError, match="its signature does not fit.*Save it again"):
+    with pytest.raises(ChronoqError, match=r"its signature does not fit.*Save it again"):
         schedule.trigger()
     intruder.zadd("chronoq:{default}:dues", {"hourly": 1})
     keeper = app.scheduler()
