@@ -12,6 +12,7 @@ from time import monotonic, sleep
 import pytest
 from attrs import evolve
 
+from chronoq import Scheduler
 from chronoq.adapters.redis import RedisClock, open_backend
 from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import Command
@@ -26,10 +27,12 @@ from chronoq.domain.errors import (
     Unknown,
     Unreachable,
 )
-from chronoq.domain.job import State
-from chronoq.domain.ports import Cancel, Submitted
-from chronoq.domain.verdict import Done
-from chronoq.testing.contracts.values import NOW, job
+from chronoq.domain.job import Pause, Progress, State
+from chronoq.domain.ports import Cancel, Fired, Hold, Submitted
+from chronoq.domain.retry import Failure
+from chronoq.domain.schedule import Firing
+from chronoq.domain.verdict import Dead, Done
+from chronoq.testing.contracts.values import NOW, cursor, job, schedule
 from tests.servers import Server, eventually
 
 LEASE = timedelta(seconds=30)
@@ -322,6 +325,67 @@ def test_a_claim_whose_reply_is_lost_is_not_repeated(cutting: Cutting) -> None:
     (counts,) = backend.queue.counts(["mail"], now=NOW)
     assert (counts.running, counts.ready) == (1, 1)
     backend.close()
+
+
+def test_a_lost_reply_never_changes_an_answer(cutting: Cutting) -> None:
+    """Whatever is asked for once more by itself has to answer as if nothing had been lost."""
+    backend = open_backend(cutting.url)
+    queue, store, lock = backend.queue, backend.store, backend.lock
+    plan = schedule("report")
+    at = cursor()
+    queue.submit([job(name) for name in "abcdef"], now=NOW)
+    claims = queue.claim([("mail", 4)], worker="w", lease=LEASE, now=NOW).claims
+    queue.settle([(claims[3], Dead(Failure("E", "")))], now=NOW)
+    lease = lock.acquire("one", owner="me", ttl=LEASE, now=NOW)
+    assert lease is not None
+    asks: list[tuple[Callable[[], object], object]] = [
+        (lambda: queue.extend(claims[:1], lease=LEASE, now=NOW), [Hold.KEPT]),
+        (lambda: queue.report(claims[0], Progress(1, 2)), True),
+        (lambda: queue.settle([(claims[0], Done())], now=NOW), [True]),
+        (lambda: queue.release(claims[1:2], now=NOW), [True]),
+        (lambda: queue.cancel([job("e").id], now=NOW), [Cancel.CANCELLED]),
+        (lambda: queue.revive([job("d").id], now=NOW), [True]),
+        (lambda: queue.pause("mail", Pause()), None),
+        (lambda: queue.resume("mail"), True),
+        (lambda: queue.promote(["mail"], now=NOW, limit=1)[0].moved, 0),
+        (lambda: store.put(plan, cursor=at, expected=None, now=NOW), True),
+        (lambda: store.fire([Firing(plan.id, at, at)], fence=None, now=NOW), [Fired.YES]),
+        (lambda: store.drop([plan.id]), [True]),
+        (lambda: lock.acquire("one", owner="me", ttl=LEASE, now=NOW), lease),
+        (lambda: lock.renew(lease, ttl=LEASE, now=NOW), lease),
+        (lambda: lock.release(lease), True),
+    ]
+    for number, (ask, answer) in enumerate(asks):
+        cutting.cut = 1
+        with suppress(Unreachable):
+            assert ask() == answer, number
+        cutting.cut = 0
+    backend.close()
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_unknown_is_resolved_by_the_id(new_server: Callable[..., Server], executed: bool) -> None:
+    """The server dies with the request in its hands, after it was carried out or before."""
+    server = new_server("valkey-9.1", tcp=True, aof=True)
+    proxy = Cutting(server)
+    app = Scheduler(proxy.url if executed else server.url() + "?socket_timeout=1")
+    work = app.add_task(print, name="work")
+    work.enqueue("the scripts are known")
+    if executed:
+        proxy.cut = 2
+    else:
+        server.pause()
+    with pytest.raises(Unknown) as caught:
+        work.using(id="one").enqueue("here")
+    server.restart()
+    handle = app.job(caught.value.ids[0])
+    assert handle.status() is (State.READY if executed else None)
+    work.using(id="one").enqueue("here")
+    assert handle.status() is State.READY
+    (counts,) = app.backend.queue.counts(["default"], now=app.backend.clock.now())
+    assert counts.accepted == 2
+    app.close()
+    proxy.close()
 
 
 def test_a_hung_server_is_not_asked_twice(new_server: Callable[..., Server]) -> None:

@@ -61,6 +61,9 @@ class Address:
         if not self.url.startswith("unix:"):
             settings["socket_keepalive"] = True
         settings |= self.options()
+        for name in ("socket_timeout", "socket_connect_timeout"):
+            if settings[name] <= 0:
+                raise BadSetting(f"{self}: {name} is {settings[name]}. Give a number of seconds above zero.")
         settings["socket_timeout"] += longer
         settings |= {"retry": Retry(NoBackoff(), 0), "protocol": 2}
         pool = ConnectionPool(**settings)

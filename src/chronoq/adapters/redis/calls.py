@@ -50,7 +50,8 @@ def load_scripts() -> Scripts:
 
 @frozen
 class Call(Generic[T]):
-    """One script call. `again`: twice is as good as once, so a lost reply may be asked for once more."""
+    """One script call. `again`: done twice, it has done the same and answers the same, so a lost reply may
+    be asked for once more."""
 
     script: Script
     keys: Sequence[str]

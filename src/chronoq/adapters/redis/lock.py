@@ -36,4 +36,5 @@ class RedisLock:
 
     def release(self, lease: Lease) -> bool:
         args = (lease.owner, lease.token)
-        return self.wire.run(Call(self.scripts["unlock"], (self.keys.lock(lease.name),), args, bool))
+        places = (self.keys.lock(lease.name),)
+        return self.wire.run(Call(self.scripts["unlock"], places, args, bool, again=False))

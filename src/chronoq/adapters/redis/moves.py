@@ -115,6 +115,7 @@ class Moves:
                     places,
                     args,
                     lambda reply: Promoted(reply[0], _moment(reply[1])),
+                    again=False,
                 )
             )
         return self.server.wire.run_all(calls)
@@ -199,7 +200,8 @@ class Moves:
             for claim, verdict in part:
                 args += verdict_words(claim, verdict, now=now, runs=runs)
             endings = [keys.ending(claim.id.key) for claim, _ in part]
-            return Call(self.server.scripts["settle"], (*fixed, *endings, *runs.names), args, _yes_or_no)
+            places = (*fixed, *endings, *runs.names)
+            return Call(self.server.scripts["settle"], places, args, _yes_or_no, again=False)
 
         return Spread.of(verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight)
 
@@ -243,10 +245,8 @@ class Moves:
                 ending = encode_ending(job, State.CANCELLED, at=now)
                 args += (job.id.key, ending, keep_ms(job.options) + KEPT // MS, *runs.place(job))
             endings = [keys.ending(job.id.key) for job in part]
-            script = self.server.scripts["cancel"]
-            return Call(
-                script, (*fixed, *endings, *runs.names), args, lambda reply: [_CANCELS[one] for one in reply]
-            )
+            script, places = self.server.scripts["cancel"], (*fixed, *endings, *runs.names)
+            return Call(script, places, args, lambda reply: [_CANCELS[one] for one in reply], again=False)
 
         return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
 
@@ -258,7 +258,8 @@ class Moves:
             args = [
                 word for job in part for word in (job.id.key, int(job.options.priority), runs.place(job)[0])
             ]
-            return Call(self.server.scripts["revive"], (*fixed, *runs.names), args, _yes_or_no)
+            places = (*fixed, *runs.names)
+            return Call(self.server.scripts["revive"], places, args, _yes_or_no, again=False)
 
         return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
 
@@ -266,7 +267,8 @@ class Moves:
         def call(queue: str, part: list[JobId]) -> Call[list[bool]]:
             keys = self.server.keys.of(queue)
             places = (keys.dead, keys.jobs, keys.claims, keys.notes, keys.progress, keys.stats)
-            return Call(self.server.scripts["purge"], places, [id.key for id in part], _yes_or_no)
+            args = [id.key for id in part]
+            return Call(self.server.scripts["purge"], places, args, _yes_or_no, again=False)
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 
@@ -279,7 +281,7 @@ class Moves:
     def resume(self, queue: str) -> bool:
         keys = self.server.keys.of(queue)
         places = (keys.paused, keys.work, keys.skips, *keys.ready)
-        return self.server.wire.run(Call(self.server.scripts["resume"], places, (), bool))
+        return self.server.wire.run(Call(self.server.scripts["resume"], places, (), bool, again=False))
 
     def _read(self, ids: Sequence[JobId], now: datetime) -> list[Job]:
         """The jobs as they are stored, whose priority and schedule a script has to be told."""

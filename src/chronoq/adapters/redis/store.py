@@ -44,7 +44,7 @@ class RedisStore:
         names = self.server.names
         calls: list[Operation[Any]] = [
             *names.before(queue),
-            Call(self.server.scripts["put"], places, args, bool),
+            Call(self.server.scripts["put"], places, args, bool, again=False),
         ]
         stored = bool(self.server.wire.run_all(calls)[-1])
         names.stored(queue)
@@ -60,8 +60,8 @@ class RedisStore:
                 keys.failures,
                 *(keys.ledger(id.key) for id in part),
             )
-            args = [id.key for id in part]
-            return Call(self.server.scripts["drop"], places, args, lambda reply: [one == 1 for one in reply])
+            args, yes_or_no = [id.key for id in part], lambda reply: [one == 1 for one in reply]
+            return Call(self.server.scripts["drop"], places, args, yes_or_no, again=False)
 
         return self.server.spread(ids, queue=_queue_of, call=call)
 
@@ -174,7 +174,8 @@ class RedisStore:
                 args += (job.id.key, int(job.options.priority), not_before(job.due, now))
                 args += (int(job.run_of is not None), self.server.records.job(job))
         places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
-        return Call(self.server.scripts["fire"], places, args, lambda reply: [_FIRED[one] for one in reply])
+        script = self.server.scripts["fire"]
+        return Call(script, places, args, lambda reply: [_FIRED[one] for one in reply], again=False)
 
 
 def _wake(cursor: Cursor) -> Word:

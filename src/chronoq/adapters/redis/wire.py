@@ -2,19 +2,23 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import getpid
 from typing import Any, TypeVar, cast
 
 from redis.connection import Connection
 from redis.exceptions import ConnectionError as ConnectionEnded
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Call, Operation, Script, Word
-from chronoq.domain.errors import BackendError, Unreachable
+from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
 T = TypeVar("T")
+
+FORGOTTEN = 3
+"""How often scripts are sent anew within one round trip, while somebody flushes them."""
 
 
 class Wire:
@@ -52,7 +56,13 @@ class Wire:
                 replies = self._replies(operations)
             except Unreachable as second:
                 raise trouble.lost(self.address, error.__cause__) from second
-        return [one.parse(reply) for one, reply in zip(operations, replies, strict=True)]
+        try:
+            return [one.parse(reply) for one, reply in zip(operations, replies, strict=True)]
+        except ChronoqError:
+            raise
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            self._leave()  # one that has lost count would give every later question a wrong answer
+            raise trouble.garbled(self.address, error) from error
 
     def take(self) -> Line:
         """A connection to use alone until it is given back. Errors: `Unreachable`."""
@@ -75,6 +85,13 @@ class Wire:
             return
         connection.disconnect()
         self._pool.release(cast("Connection", connection))
+
+    def _leave(self) -> None:
+        """Give up every connection that waits: they lead to the wrong server, or cannot be trusted."""
+        for _ in range(len(self._idle)):
+            with suppress(IndexError):
+                self.give_back(self._idle.pop(), broken=True)
+        self.on_loss()
 
     def close(self) -> None:
         self.closed = True
@@ -105,20 +122,28 @@ class Wire:
     def _replies(self, operations: Sequence[Operation[T]]) -> list[Any]:
         connection, broken = self.take(), True
         try:
-            replies = self._exchange(connection, [one.words for one in operations])
-            unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-            if unknown:
-                again = self._exchange(connection, _in_full([operations[at] for at in unknown]))
-                for at, reply in zip(unknown, again, strict=True):
-                    replies[at] = reply
-            # a server that was demoted is left: the address may lead to another one now
-            broken = any(isinstance(reply, ReadOnlyError) for reply in replies)
+            replies = self._answers(connection, operations)
+            broken = any(trouble.leaves(reply) for reply in replies)
         finally:
             # replies that nobody read would answer somebody else's question
             self.give_back(connection, broken=broken)
+        if broken:
+            self._leave()
         for reply in replies:
             if isinstance(reply, Exception):
                 raise trouble.refused(self.address, reply) or BackendError(str(reply)) from reply
+        return replies
+
+    def _answers(self, connection: Line, operations: Sequence[Operation[T]]) -> list[Any]:
+        """One for each, after sending what the server has forgotten: what it does not know it has not run."""
+        replies = self._exchange(connection, [one.words for one in operations])
+        for _ in range(FORGOTTEN):
+            unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if not unknown:
+                break
+            again = self._exchange(connection, _in_full([operations[at] for at in unknown]))
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
         return replies
 
     def _exchange(self, connection: Line, requests: Sequence[Sequence[Word]]) -> list[Any]:
