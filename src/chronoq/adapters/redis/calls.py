@@ -60,6 +60,11 @@ class Call(Generic[T]):
     again: bool = True
 
     @property
+    def key(self) -> str:
+        """One of its keys: all are in one slot."""
+        return self.keys[0]
+
+    @property
     def words(self) -> tuple[Word, ...]:
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
@@ -76,8 +81,24 @@ class Command(Generic[T]):
     parse: Callable[[Any], T]
     again: bool = True
 
+    @property
+    def key(self) -> str | None:
+        """A key on which it works; None: any server can carry it out."""
+        return None if self.words[0] in _WITHOUT_KEYS else str(self.words[1])
+
 
 Operation: TypeAlias = Call[T] | Command[T]
+
+_WITHOUT_KEYS = frozenset(
+    {"ACL", "CLIENT", "CLUSTER", "CONFIG", "DBSIZE", "INFO", "LATENCY", "MEMORY", "PING", "ROLE", "TIME"}
+)
+
+
+def popping(lists: Sequence[str], seconds: float) -> Command[str]:
+    """Wait for an entry in one of the lists, and take it: the list's name, or "" when none came."""
+    # not to be run twice; 0 means for ever, and so does 1 ms to Redis 6.2
+    words = ("BLPOP", *lists, f"{max(seconds, 0.01):.3f}")
+    return Command(words, lambda reply: reply[0].decode() if reply else "", again=False)
 
 
 def texts(reply: Any) -> list[str]:

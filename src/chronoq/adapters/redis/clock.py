@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, field
 
 from chronoq.adapters.redis.calls import Command
-from chronoq.adapters.redis.wire import Wire
+from chronoq.adapters.redis.link import Link
 from chronoq.adapters.system import elapsed
 from chronoq.domain.errors import BackendError
 from chronoq.domain.time import EPOCH, ZERO
@@ -25,7 +25,7 @@ class RedisClock:
     goes back: after the server's own clock was set back, it stands still until that has caught up.
     """
 
-    wire: Wire
+    wire: Link
     _offset: datetime = field(default=EPOCH, init=False)
     _fresh_until: timedelta = field(default=ZERO, init=False)
     _last: datetime = field(default=EPOCH, init=False)

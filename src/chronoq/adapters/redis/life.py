@@ -9,8 +9,8 @@ from attrs import frozen
 from chronoq.adapters.codec import Malformed, decode, encode
 from chronoq.adapters.redis.calls import Call, Command, Operation, Scripts, texts
 from chronoq.adapters.redis.keys import Keys
+from chronoq.adapters.redis.link import Link
 from chronoq.adapters.redis.names import QueueNames
-from chronoq.adapters.redis.wire import Wire
 from chronoq.adapters.redis.words import KEPT
 from chronoq.domain.lease import Presence, Process, Vitals
 from chronoq.domain.time import MS, from_ms, to_ms
@@ -20,7 +20,7 @@ from chronoq.domain.time import MS, from_ms, to_ms
 class RedisLife:
     """The processes stand each in a slot of its own, so the roll looks at each of them."""
 
-    wire: Wire
+    wire: Link
     scripts: Scripts
     keys: Keys
     names: QueueNames

@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from chronoq.adapters.redis.calls import Call, Scripts
 from chronoq.adapters.redis.keys import Keys
-from chronoq.adapters.redis.wire import Wire
+from chronoq.adapters.redis.link import Link
 from chronoq.domain.lease import Lease
 from chronoq.domain.time import from_ms, to_ms
 
@@ -15,7 +15,7 @@ from chronoq.domain.time import from_ms, to_ms
 class RedisLock:
     """Each lock stands in a slot of its own."""
 
-    wire: Wire
+    wire: Link
     scripts: Scripts
     keys: Keys
 

@@ -8,8 +8,8 @@ from attrs import frozen
 from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts
 from chronoq.adapters.redis.keys import Keys
+from chronoq.adapters.redis.link import Link
 from chronoq.adapters.redis.names import QueueNames
-from chronoq.adapters.redis.wire import Wire
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -19,8 +19,8 @@ Item = TypeVar("Item")
 class Server:
     """`wire` answers at once; `patient` is for commands that block, so that they keep nobody waiting."""
 
-    wire: Wire
-    patient: Wire
+    wire: Link
+    patient: Link
     scripts: Scripts
     keys: Keys
     names: QueueNames

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from os import getpid
 from threading import Lock
-from typing import Any
 
 from attrs import define, field
 from redis.exceptions import RedisError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Line
-from chronoq.adapters.redis.calls import Command
 from chronoq.adapters.redis.server import Server
 from chronoq.domain.errors import BackendError
 from chronoq.domain.identity import JobId
@@ -105,15 +103,9 @@ class Waits:
         seconds = min(timeout, LONGEST_BLOCK).total_seconds()
         if not places or seconds <= 0:
             return ""
-        # not to be run twice; 0 means for ever, and so does 1 ms to Redis 6.2
-        words = ("BLPOP", *places, f"{max(seconds, 0.01):.3f}")
         try:
-            return self.server.patient.run(Command(words, _popped, again=False))
+            return self.server.patient.pop(places, seconds)
         except BackendError:
             if self.server.patient.closed:
                 return ""
             raise
-
-
-def _popped(reply: Any) -> str:
-    return reply[0].decode() if reply else ""

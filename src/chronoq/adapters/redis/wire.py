@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
-from chronoq.adapters.redis.calls import Call, Operation, Script, Word
+from chronoq.adapters.redis.calls import Call, Operation, Script, Word, popping
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
 T = TypeVar("T")
@@ -63,6 +63,10 @@ class Wire:
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             self._leave()  # one that has lost count would give every later question a wrong answer
             raise trouble.garbled(self.address, error) from error
+
+    def pop(self, lists: Sequence[str], seconds: float) -> str:
+        """Take an entry from the first list that has one; its name, or "" when none came in time."""
+        return self.run(popping(lists, seconds))
 
     def take(self) -> Line:
         """A connection to use alone until it is given back. Errors: `Unreachable`."""
@@ -120,6 +124,14 @@ class Wire:
         return trouble.refused(self.address, error) or trouble.unreachable(self.address, error)
 
     def _replies(self, operations: Sequence[Operation[T]]) -> list[Any]:
+        replies = self.replies(operations)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise trouble.refused(self.address, reply) or BackendError(str(reply)) from reply
+        return replies
+
+    def replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        """As the server gave them, in one round trip; what it refused is redis-py's exception in that place."""
         connection, broken = self.take(), True
         try:
             replies = self._answers(connection, operations)
@@ -129,9 +141,6 @@ class Wire:
             self.give_back(connection, broken=broken)
         if broken:
             self._leave()
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise trouble.refused(self.address, reply) or BackendError(str(reply)) from reply
         return replies
 
     def _answers(self, connection: Line, operations: Sequence[Operation[T]]) -> list[Any]:

@@ -1,0 +1,39 @@
+"""What carries operations to where their keys are: one server, or the nodes of a cluster."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from chronoq.adapters.redis.address import Address, Line
+from chronoq.adapters.redis.calls import Operation
+
+T = TypeVar("T")
+
+
+class Link(Protocol):
+    """Safe for many threads. `on_loss` is told whenever a connection broke.
+
+    Errors: `Unreachable` (nothing was sent), `Lost` (sent, but the answer never came), `LoginRefused`,
+    `NotReady`, `BackendError`.
+    """
+
+    address: Address
+    on_loss: Callable[[], None]
+    closed: bool
+
+    def run(self, operation: Operation[T]) -> T: ...
+
+    def run_all(self, operations: Sequence[Operation[T]]) -> list[T]:
+        """The answers, in order. On one server they are carried out in order too, on a cluster those of a slot."""
+        ...
+
+    def pop(self, lists: Sequence[str], seconds: float) -> str:
+        """Take an entry from the first list that has one; its name, or "" when none came in time."""
+        ...
+
+    def take(self) -> Line:
+        """A connection to use alone until it is given back. Errors: `Unreachable`."""
+        ...
+
+    def give_back(self, connection: Line, *, broken: bool = False) -> None: ...
+
+    def close(self) -> None: ...
