@@ -106,7 +106,7 @@ class Settings:
         default=8, converter=_count, metadata={"help": "jobs that a worker runs at once"}
     )
     lease: timedelta = field(
-        default=timedelta(seconds=30),
+        default=timedelta(seconds=10),
         converter=_positive,
         metadata={"help": "a silent worker's job is taken over after"},
     )

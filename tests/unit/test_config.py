@@ -36,7 +36,7 @@ def test_the_defaults_are_those_that_the_documentation_names() -> None:
     assert settings.url == "memory://"
     assert settings.namespace == "chronoq"
     assert settings.concurrency == 8
-    assert settings.lease == settings.grace == timedelta(seconds=30)
+    assert (settings.lease, settings.grace) == (timedelta(seconds=10), timedelta(seconds=30))
     assert settings.max_crashes == 3
     assert settings.park_for == settings.remember == timedelta(days=1)
     assert settings.max_payload == 256_000

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from chronoq import Scheduler, errors
-from chronoq.adapters.system import SystemClock
+from chronoq.adapters.system import SystemClock, elapsed
 from chronoq.app.executors import Coroutines, Threads
 from chronoq.app.hands import Hands, Run
 from chronoq.app.runner import Runner
@@ -15,7 +15,7 @@ from chronoq.app.tasks import Registry, TaskDef
 from chronoq.domain.job import State
 from chronoq.domain.verdict import Cancelled, Done
 from tests.servers import eventually
-from tests.unit.made import claim
+from tests.unit.made import NOW, claim
 
 
 class Shop:
@@ -24,7 +24,7 @@ class Shop:
     def __init__(self, slots: int) -> None:
         self.registry = Registry()
         self.hands = Hands(slots)
-        self.runner = Runner(self.registry, self.hands, SystemClock(), lambda: 0.5)
+        self.runner = Runner(self.registry, self.hands, SystemClock(NOW - elapsed()), lambda: 0.5)
         self.threads, self.coroutines = Threads(self.runner, slots), Coroutines(self.runner, slots)
         self.begun: list[str] = []
         self.go_on = threading.Event()

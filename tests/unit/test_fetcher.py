@@ -209,9 +209,9 @@ def test_a_verdict_on_a_lost_lease_is_dropped_and_said(caplog: pytest.LogCapture
     bench = Bench()
     bench.put("a")
     bench.fetch()
+    bench.work()
     bench.clock.advance(LEASE)
     bench.reaper.step(bench.now)
-    bench.work()
     bench.fetch()
     assert "⚠ send  a  the verdict came too late: the lease was lost" in caplog.text
     assert bench.state("a") is State.RUNNING

@@ -97,12 +97,24 @@ def test_a_worker_that_cannot_renew_stops_its_jobs_before_the_lease_ends(
         bench.beat()
     assert run in bench.hands.held
     assert not run.stopping
+    tries = bench.outage.calls["extend"]
     bench.clock.advance("1ms")
-    with pytest.raises(Unreachable):
-        bench.beat()
+    bench.beat()
+    assert bench.outage.calls["extend"] == tries, "it tried first, and a server that hangs holds up a try"
     assert run not in bench.hands.held
     assert run.stopping
     assert "⚠ send  a  stopped: its lease could not be renewed" in caplog.text
+
+
+def test_a_worker_that_stood_still_but_can_renew_stops_nothing() -> None:
+    """L2"""
+    bench = Bench()
+    (run,) = bench.held("a")
+    bench.beat()
+    bench.clock.move_to(NOW + LEASE - timedelta(seconds=1))
+    bench.beat()
+    assert run in bench.hands.held
+    assert run.until == bench.now + LEASE
 
 
 def test_an_outage_that_ends_in_time_stops_nothing() -> None:

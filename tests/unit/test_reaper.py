@@ -17,7 +17,7 @@ def test_a_lease_that_holds_is_left_alone() -> None:
     bench = Bench()
     bench.held("a")
     bench.clock.move_to(bench.now + LEASE - 0.001 * S)
-    assert sweep(bench) == SWEEP.total_seconds() == 5  # L1
+    assert sweep(bench) == SWEEP.total_seconds() == 2  # L1
     assert bench.state("a") is State.RUNNING
 
 

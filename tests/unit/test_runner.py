@@ -65,6 +65,17 @@ def test_the_arguments_arrive_as_they_were_annotated() -> None:
     assert ran(it, payload=b'[[[1,2]],{"second":3}]') == Done(b'["(1, 2)","3.0"]')
 
 
+def test_a_job_whose_lease_has_run_out_meanwhile_is_not_started(caplog: pytest.LogCaptureFixture) -> None:
+    """L7: the process stood still, and the heart has not noticed yet."""
+    bench = Bench()
+    bench.task("it", lambda: bench.ran.append("it"))
+    run = bench.hands.take(claim(task="it"))
+    bench.clock.move_to(run.until)
+    assert not bench.runner.run(run)
+    assert (bench.ran, bench.verdicts(), bench.hands.empty) == ([], [], True)
+    assert "not started: its lease had run out" in caplog.text
+
+
 def test_a_result_that_nobody_wants_is_not_stored() -> None:
     assert ran(lambda: object(), options=options(result_ttl=0 * S)) == Done(b"")
 

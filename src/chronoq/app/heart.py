@@ -28,6 +28,9 @@ class Heart:
     lease: timedelta
     on_timeout: Callable[[], None] = lambda: None
     extended: datetime | None = None
+    cut_off: bool = False
+    """Whether the last try had no answer. Then what is too near its end is let go before the next one: that
+    one may hang for longer than the lease lasts."""
 
     @property
     def period(self) -> timedelta:
@@ -40,14 +43,17 @@ class Heart:
         for run in runs:
             if run.deadline is not None and run.deadline <= now and self.runner.give_up(run):
                 self.on_timeout()
+        if self.cut_off:
+            self._stop_before_the_end(runs, now)
         runs = [run for run in runs if run in self.hands.held]
         if runs and (self.extended is None or now >= self.extended + self.period):
             try:
                 self._extend(runs, now)
             except BackendError:
+                self.cut_off = True
                 self._stop_before_the_end(runs, now)
                 raise
-            self.extended = now
+            self.extended, self.cut_off = now, False
         deadlines = [run.deadline for run in runs if run.deadline is not None]
         return min([now + self.period, *deadlines])
 

@@ -13,7 +13,7 @@ from chronoq.domain.verdict import Dead, Retry, after_lapse
 
 log = logging.getLogger("chronoq.worker")
 
-SWEEP = timedelta(seconds=5)
+SWEEP = timedelta(seconds=2)
 AT_ONCE = 200
 CROWD = 3
 

@@ -125,6 +125,11 @@ class Runner:
         claim = run.claim
         if run.stopping:
             return Cancelled()
+        if run.until <= now and self.hands.drop(
+            run
+        ):  # this process stood still: it is somebody else's job now
+            log.warning("⚠ %s  %s  not started: its lease had run out", claim.job.task, claim.id.key)
+            return Cancelled()
         if verdict := before_start(claim, now=now):
             return verdict
         task = self.task_of(run)

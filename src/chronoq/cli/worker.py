@@ -26,7 +26,7 @@ from chronoq.domain.time import brief
 )
 @click.option("--concurrency", metavar="N", help="Jobs at once.  [default: 8]")
 @click.option(
-    "--lease", metavar="DURATION", help="A silent worker's job is taken over after this.  [default: 30s]"
+    "--lease", metavar="DURATION", help="A silent worker's job is taken over after this.  [default: 10s]"
 )
 @click.option("--grace", metavar="DURATION", help="Time for jobs to finish on a stop.  [default: 30s]")
 @click.option("--burst", is_flag=True, help="Leave when nothing is ready any more.")
