@@ -118,7 +118,8 @@ class QueuePort(Protocol):
     def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
         """End leases, each with its verdict, in one step with result, error and counters (Q3, Q13).
 
-        False when the lease is not held under that token: nothing has changed (Q5).
+        False when the lease is not held under that token, or for a crash when it was extended since it
+        was found to have run out (L2): nothing has changed (Q5).
         """
         ...
 

@@ -74,9 +74,14 @@ def leads_to(verdict: Verdict) -> State:
             assert_never(verdict)
 
 
+def crashed(verdict: Verdict) -> bool:
+    """Whether `verdict` says that the worker was lost. It holds only while the lease ends when its claim says."""
+    return isinstance(verdict, Retry | Dead) and verdict.crash
+
+
 def excused(verdict: Verdict) -> bool:
     """Whether the claim that `verdict` ends does not count as an attempt."""
-    return isinstance(verdict, Snooze) or (isinstance(verdict, Retry | Dead) and verdict.crash)
+    return isinstance(verdict, Snooze) or crashed(verdict)
 
 
 def before_start(claim: Claim, *, now: datetime) -> Verdict | None:

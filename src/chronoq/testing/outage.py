@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 from attrs import define, field
@@ -43,7 +44,7 @@ class Outage(Generic[P]):
     port: P = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.port = cast("P", _Front(self))
+        self.port = cast("P", Front(self.true, self._call))
 
     def fail(
         self, *verbs: str, times: int | None = None, after: bool = False, error: ChronoqError | None = None
@@ -82,29 +83,31 @@ class Outage(Generic[P]):
             answer = getattr(self.true, verb)(*args, **kwargs)
             if wish is None:
                 return answer
-        raise wish.error or _error(verb, args, after=wish.after)
+        raise wish.error or lost(verb, args, after=wish.after)
 
 
-class _Front:
-    """Passes every verb on."""
+class Front:
+    """Looks like `true`, and hands every call of a verb to `call(verb, args, kwargs)`."""
 
-    def __init__(self, outage: Outage[Any]) -> None:
-        self._outage = outage
+    def __init__(self, true: object, call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any]) -> None:
+        self._true = true
+        self._call = call
 
     def __getattr__(self, name: str) -> Any:
-        outage = object.__getattribute__(self, "_outage")
-        value = getattr(outage.true, name)
+        value = getattr(object.__getattribute__(self, "_true"), name)
         if not callable(value):
             return value
+        call = object.__getattribute__(self, "_call")
 
         def verb(*args: Any, **kwargs: Any) -> Any:
-            return outage._call(name, args, kwargs)
+            return call(name, args, kwargs)
 
         self.__dict__[name] = verb
         return verb
 
 
-def _error(verb: str, args: tuple[Any, ...], *, after: bool) -> ChronoqError:
+def lost(verb: str, args: tuple[Any, ...], *, after: bool) -> ChronoqError:
+    """What a backend raises when it got no answer; `after`: when it may have been carried out."""
     if after and verb == "submit":
         ids = [str(job.id) for job in args[0]]
         return Unknown(

@@ -10,7 +10,7 @@ from chronoq.adapters.memory.shelf import TOKENS, Entry, Shelf, fingerprint
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
-from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, excused, leads_to
+from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, crashed, excused, leads_to
 
 PROMOTED_PER_CLAIM = 500
 
@@ -200,7 +200,10 @@ def _settled(
     answers = []
     for claim, verdict in verdicts:
         shelf = shelves[claim.id.queue]
-        answers.append(shelf.holds(claim) and _settle(shelf, claim, verdict, now))
+        held = shelf.holds(claim) and not (
+            crashed(verdict) and shelf.leases[claim.id.key] != claim.expires_at
+        )
+        answers.append(held and _settle(shelf, claim, verdict, now))
     return answers
 
 
@@ -208,7 +211,7 @@ def _settle(shelf: Shelf, claim: Claim, verdict: Verdict, now: datetime) -> bool
     key = claim.id.key
     entry = shelf.jobs[key]
     entry.excused += excused(verdict)
-    if isinstance(verdict, Retry | Dead) and verdict.crash:
+    if crashed(verdict):
         entry.crashes += 1
         shelf.stats["crashed"] += 1
     match verdict:

@@ -14,7 +14,7 @@ from chronoq.adapters.redis.keys import QueueKeys
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, State
 from chronoq.domain.time import MS, from_ms, to_ms
-from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, excused
+from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, crashed, excused
 
 KEPT = timedelta(hours=1)
 """How much longer than it holds a value is kept: readers compare times, the TTL only collects garbage."""
@@ -100,7 +100,7 @@ def verdict_words(
         kept = keep_ms(job.options) + _KEPT_MS
         return (job.id.key, claim.token, "done", 0, 0, 0, 0, b"", ending, kept, *runs.place(job))
     name, state, again, note, result = _parts(verdict)
-    crash = 1 if isinstance(verdict, Retry | Dead) and verdict.crash else 0
+    crash = 0 if isinstance(verdict, Released) or not crashed(verdict) else to_ms(claim.expires_at)
     free = 1 if isinstance(verdict, Released) or excused(verdict) else 0
     ending = b"" if state is State.DEAD else encode_ending(job, state, at=now, result=result)
     kept = keep_ms(job.options) + _KEPT_MS

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from chronoq.domain.job import ENDED, Claim, Counts, Ending, Options, Priority, Progress, State
-from chronoq.domain.ports import QueuePort
+from chronoq.domain.ports import Hold, QueuePort
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, after_lapse
 from chronoq.testing.contracts.chapter import Chapter
@@ -245,6 +245,17 @@ class Settling(Chapter):
         assert queue.settle([(claim, Done())], now=late) == [True]
         assert queue.settle([(lapsed, after_lapse(lapsed, now=late, max_crashes=3))], now=late) == [False]
         assert state(queue) is State.DONE
+
+    def test_a_holder_that_extended_after_the_sweep_had_looked_is_not_robbed(self, queue: QueuePort) -> None:
+        """L2"""
+        claim = taken(queue)
+        late = NOW + LEASE
+        (lapsed,) = queue.expired([MAIL], now=late, limit=5)
+        assert queue.extend([claim], lease=LEASE, now=late) == [Hold.KEPT]
+        assert queue.settle([(lapsed, Retry(late, FAILED, crash=True))], now=late) == [False]
+        assert queue.settle([(lapsed, Dead(FAILED, crash=True))], now=late) == [False]
+        assert (seen(queue).state, seen(queue).crashes) == (State.RUNNING, 0)
+        assert queue.settle([(claim, Done())], now=late) == [True]
 
     def test_a_zombie_cannot_settle_what_the_reaper_took_from_it(self, queue: QueuePort) -> None:
         """Q5, L1, L3"""

@@ -3,7 +3,7 @@
 --       wake:work, wake:time, ready:0 .. ready:3, then the ending of each job, then the runs of schedules
 -- ARGV: now, channel, how many recent endings are kept, number of verdicts; then for each verdict:
 --       key, token, verdict (done | cancelled | expired | retry | snooze | release | dead),
---       when it runs again, excused (0 | 1), crashed (0 | 1), priority, note,
+--       when it runs again, excused (0 | 1), crashed (0, or the end of the lease that ran out), priority, note,
 --       ending (of a job that waits or runs again: the one it has if it was asked to stop), how long to keep it,
 --       which of KEYS its schedule's runs are (0: none), schedule
 --       (of several that are released, the last one comes to the very front)
@@ -32,22 +32,25 @@ for i = 1, count do
   local key, verdict, again, priority = keys[i], ARGV[at + 2], ARGV[at + 3], ARGV[at + 6]
   local token, excused, crashes, worker = string.match(claims[i] or '', '^(%d+):(%d+):(%d+):(.*)$')
   if not token then token, excused, crashes, worker = '0', '0', '0', '' end
+  local lapsed = ARGV[at + 5] ~= '0'
   if not leased[i] or seen[key] or token ~= ARGV[at + 1] then
     answers[i] = 0
+  elseif lapsed and tonumber(leased[i]) ~= tonumber(ARGV[at + 5]) then
+    answers[i] = 0 -- extended since: its worker lives
   else
     answers[i], seen[key] = 1, true
     held[#held + 1] = key
-    if ARGV[at + 5] == '1' then tally('crashed') end
+    if lapsed then tally('crashed') end
     if AGAIN[verdict] and stopped[i] == 1 then verdict = 'cancelled' end -- it never starts again
     if AGAIN[verdict] or verdict == 'dead' then
       written[#written + 1] = key
-      written[#written + 1] = table.concat({token, excused + ARGV[at + 4], crashes + ARGV[at + 5], worker}, ':')
+      written[#written + 1] = table.concat({token, excused + ARGV[at + 4], crashes + (lapsed and 1 or 0), worker}, ':')
       if verdict ~= 'release' then
         notes[#notes + 1] = key
         notes[#notes + 1] = ARGV[at + 7]
       end
     end
-    if verdict == 'retry' and ARGV[at + 5] == '0' then tally('retried') end
+    if verdict == 'retry' and not lapsed then tally('retried') end
     if verdict == 'dead' then
       buried[#buried + 1] = ARGV[1]
       buried[#buried + 1] = key
