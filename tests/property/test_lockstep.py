@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count, zip_longest
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -28,7 +29,9 @@ from hypothesis.stateful import (
 )
 
 from chronoq.adapters.memory import open_backend as open_memory
+from chronoq.adapters.memory.queue import MemoryQueue
 from chronoq.adapters.redis import open_backend as open_redis
+from chronoq.adapters.sqlite import open_backend as open_sqlite
 from chronoq.domain import firing as rules
 from chronoq.domain.firing import minted
 from chronoq.domain.identity import JobId, ScheduleId
@@ -128,7 +131,10 @@ class Lockstep(RuleBasedStateMachine):
 
     def __init__(self, others: Callable[[], list[Backend]]) -> None:
         super().__init__()
-        self.sides = [open_memory("memory://"), *others()]
+        memory = open_memory("memory://")
+        assert isinstance(memory.queue, MemoryQueue)
+        self.room = memory.queue.room
+        self.sides = [memory, *others()]
         self.now = NOW
         self.claims: list[Claim] = []
         self.known: set[JobId] = {JobId(queue, key) for queue in QUEUES for key in KEYS}
@@ -174,6 +180,14 @@ class Lockstep(RuleBasedStateMachine):
         self.known.add(fresh)
         return fresh
 
+    def lingers(self, id: JobId) -> bool:
+        """Whether a job was cancelled while ready, is forgotten, and no claim has passed its place in line.
+
+        Memory and Redis then know the id until one has; the port promises that to nobody.
+        """
+        marked = id.key in self.room.shelves[id.queue].skips
+        return marked and self.sides[0].queue.get([id], now=self.now) == [None]
+
     def dead(self) -> list[JobId]:
         found = (self.sides[0].queue.find(name, State.DEAD, now=self.now).items for name in QUEUES)
         return [one.job.id for items in found for one in items]
@@ -204,6 +218,7 @@ class Lockstep(RuleBasedStateMachine):
             Job(self.fresh(one) if fresh else one, task, payload, self.now + after, self.now, options)
             for one, fresh, (task, payload), after, options in many
         ]
+        jobs = [job for job in jobs if not self.lingers(job.id)]
         limits = None if room is None else {"x": room}
         self.ask(lambda side: side.queue.submit(jobs, now=self.now, room=limits))
 
@@ -433,6 +448,7 @@ class Lockstep(RuleBasedStateMachine):
         self.fire(self.pick(which, self.steps[::-1]), fence)
 
     def fire(self, steps: list[Firing], fence: int | None) -> None:
+        steps = [step for step in steps if not any(self.lingers(job.id) for job in step.jobs)]
         answers = self.ask(lambda side: side.store.fire(steps, fence=fence, now=self.now))
         for step, answer in zip(steps, answers, strict=True):
             self.steps.append(step)
@@ -476,9 +492,9 @@ class Lockstep(RuleBasedStateMachine):
 
     @invariant()
     def everything_looks_the_same(self) -> None:
-        """The third is seldom the only one that differs, and slow to ask: now and then will do."""
+        """The others are asked in turn, for that is slow."""
         self.age += 1
-        asked = self.sides if self.age % 5 == 0 else self.sides[:2]
+        asked = [self.sides[0], self.sides[1 + self.age % (len(self.sides) - 1)]]
         known, *others = (dict(_seen(side, sorted(self.known), self.now)) for side in asked)
         for other in others:
             for what, shown in known.items():
@@ -551,7 +567,9 @@ def servers() -> Iterator[list[Server]]:
 
 
 @pytest.mark.parametrize("part", range(1, ROUNDS + 1))
-def test_every_backend_gives_the_same_trace_as_memory(servers: list[Server], part: int) -> None:
+def test_every_backend_gives_the_same_trace_as_memory(
+    servers: list[Server], part: int, tmp_path: Path
+) -> None:
     """A3; in several parts, so that they spread over the cores and none of them takes long"""
     numbers = count()
     clients = [server.client() for server in servers]
@@ -559,8 +577,9 @@ def test_every_backend_gives_the_same_trace_as_memory(servers: list[Server], par
     def others() -> list[Backend]:
         for client in clients:
             client.flushdb()
-        namespace = f"n{next(numbers)}"
-        return [open_redis(server.url(), Opening(namespace=namespace)) for server in servers]
+        opening = Opening(namespace=f"n{next(numbers)}")
+        file = open_sqlite(f"sqlite:///{tmp_path}/jobs.db?synchronous=off", opening)
+        return [file, *(open_redis(server.url(), opening) for server in servers)]
 
     run_state_machine_as_test(
         lambda: Lockstep(others),

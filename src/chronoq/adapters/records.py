@@ -4,11 +4,18 @@ from datetime import datetime
 
 from attrs import frozen
 
-from chronoq.adapters.codec import Malformed, decode_job, decode_schedule, encode_job, encode_schedule
+from chronoq.adapters.codec import (
+    Malformed,
+    decode_job,
+    decode_schedule,
+    encode_job,
+    encode_schedule,
+    read_cursor,
+)
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Job
 from chronoq.domain.ports import Opening
-from chronoq.domain.schedule import Schedule
+from chronoq.domain.schedule import Schedule, Stored
 from chronoq.domain.signing import Refused, Seal
 
 
@@ -45,6 +52,19 @@ class Records:
             return decode_schedule(id, self.seal.checked("schedule", id, stored))
         except Refused as error:
             raise Malformed(f"the schedule's record is refused: {error}") from None
+
+    def stored(self, id: ScheduleId, record: bytes | None, text: bytes | None) -> Stored:
+        """A schedule as it stands, of its record and its cursor's text; with a `defect` where one does not read."""
+        cursor, defect = read_cursor(text)
+        if defect:
+            return Stored(id, cursor, defect=defect)
+        if record is None:
+            return Stored(id, cursor, defect="the schedule's record is missing")
+        try:
+            schedule = self.read_schedule(id, record)
+        except Malformed as error:
+            return Stored(id, cursor, defect=str(error))
+        return Stored(id, cursor, schedule, outdated=self.seal.outdated(record))
 
 
 def _unread(id: JobId, defect: str, now: datetime) -> Job:

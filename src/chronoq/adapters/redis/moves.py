@@ -22,9 +22,9 @@ from chronoq.adapters.redis.words import (
     Runs,
     claims_of,
     history,
-    not_before,
     verdict_words,
 )
+from chronoq.adapters.written import not_before
 from chronoq.domain.errors import Unknown
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, State

@@ -7,21 +7,18 @@ from typing import Any
 from attrs import frozen
 
 from chronoq.adapters.codec import (
-    Malformed,
-    decode,
     encode,
     encode_cursor,
     expected_text,
-    read_cursor,
     up_ms,
 )
 from chronoq.adapters.redis.calls import Call, Command, Operation, Word, texts
 from chronoq.adapters.redis.server import Server
-from chronoq.adapters.redis.words import not_before
+from chronoq.adapters.written import not_before, outcome_of
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import LEDGER, Fired
-from chronoq.domain.schedule import Cursor, Due, Firing, Happened, Outcome, Schedule, Stored
-from chronoq.domain.time import EPOCH, from_ms, to_ms
+from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
+from chronoq.domain.time import from_ms, to_ms
 
 _MOST_DUE = 1000
 _FIRED = {1: Fired.YES, 2: Fired.MOVED, 3: Fired.STALE}
@@ -76,7 +73,7 @@ class RedisStore:
                 rows = zip(ids, records, cursors, failures, strict=True)
                 found = [
                     Due(
-                        self._stored(ScheduleId(queue, id.decode()), record, cursor),
+                        self.server.records.stored(ScheduleId(queue, id.decode()), record, cursor),
                         failures=int(failed or 0),
                     )
                     for id, record, cursor, failed in rows
@@ -106,7 +103,7 @@ class RedisStore:
             def parse(reply: Any) -> list[Stored | None]:
                 rows = zip(part, *reply, strict=True)
                 return [
-                    None if record is cursor is None else self._stored(id, record, cursor)
+                    None if record is cursor is None else self.server.records.stored(id, record, cursor)
                     for id, record, cursor in rows
                 ]
 
@@ -127,7 +124,7 @@ class RedisStore:
     def ledger(self, id: ScheduleId, *, limit: int = 100) -> list[Outcome]:
         words = ("LRANGE", self.server.keys.of(id.queue).ledger(id.key), 0, limit - 1)
         return (
-            self.server.wire.run(Command(words, lambda reply: [_outcome(text) for text in reply]))
+            self.server.wire.run(Command(words, lambda reply: [outcome_of(text) for text in reply]))
             if limit > 0
             else []
         )
@@ -140,18 +137,6 @@ class RedisStore:
         ]
         lives = self.server.wire.run_all(calls)
         return [Due(due.stored, live, due.failures) for due, live in zip(found, lives, strict=True)]
-
-    def _stored(self, id: ScheduleId, record: bytes | None, text: bytes | None) -> Stored:
-        cursor, defect = read_cursor(text)
-        if defect:
-            return Stored(id, cursor, defect=defect)
-        if record is None:
-            return Stored(id, cursor, defect="the schedule's record is missing")
-        try:
-            schedule = self.server.records.read_schedule(id, record)
-        except Malformed as error:
-            return Stored(id, cursor, defect=str(error))
-        return Stored(id, cursor, schedule, outdated=self.server.records.seal.outdated(record))
 
     def _fire(self, queue: str, firings: list[Firing], fence: int | None, now: datetime) -> Call[list[Fired]]:
         keys = self.server.keys.of(queue)
@@ -182,13 +167,6 @@ def _wake(cursor: Cursor) -> Word:
     if cursor.held and cursor.pause is None:
         return "+inf"
     return "" if cursor.wake is None else up_ms(cursor.wake)
-
-
-def _outcome(text: bytes) -> Outcome:
-    try:
-        return decode(Outcome, text)
-    except Malformed as error:
-        return Outcome(EPOCH, Happened.SET_ASIDE, EPOCH, count=None, note=str(error))
 
 
 def _queue_of(id: ScheduleId) -> str:

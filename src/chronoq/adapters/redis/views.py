@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from chronoq.adapters.codec import Malformed, Note, Remembered, decode, decode_ending
 from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import Call, Command, texts
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.words import history
+from chronoq.adapters.written import dead_ending, ended_snapshot, note_of, progress_of, remembered
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import ENDED, Counts, Ending, Job, Page, Pause, Priority, Progress, Snapshot, State
-from chronoq.domain.retry import Failure
-from chronoq.domain.time import from_ms, to_ms
+from chronoq.domain.job import ENDED, Counts, Ending, Page, Pause, Priority, Snapshot, State
+from chronoq.domain.time import from_ms
 
 _COUNTERS = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed")
 _SCANNED = 200
@@ -141,8 +140,8 @@ class Views:
 def _ending(id: JobId, found: tuple[Any, ...], now: datetime) -> Ending | None:
     died, note, text = found
     if died is not None:
-        return Ending(id, State.DEAD, from_ms(int(died)), failure=_note(note).failure)
-    memory = _remembered(id, text, now)
+        return dead_ending(id, int(died), note)
+    memory = remembered(id, text, now)
     return None if memory is None else memory.ending
 
 
@@ -151,12 +150,9 @@ def _snapshot(id: JobId, found: tuple[Any, ...], records: Records, now: datetime
     places = ((State.RUNNING, lease), (State.DEAD, died), (State.DELAYED, due))
     state, until = next(((state, at) for state, at in places if at is not None), (State.READY, None))
     if record is None and until is None:
-        memory = _remembered(id, ending, now)
-        if memory is None:
-            return None
-        end = memory.ending
-        return Snapshot(Job(id, memory.task, b"", end.at, end.at), end.state, until=end.at)
-    past, why = history(claims), _note(note)
+        memory = remembered(id, ending, now)
+        return None if memory is None else ended_snapshot(memory)
+    past, why = history(claims), note_of(note)
     return Snapshot(
         records.read_job(id, record, now=now),
         state,
@@ -167,31 +163,9 @@ def _snapshot(id: JobId, found: tuple[Any, ...], records: Records, now: datetime
         until=None if until is None else from_ms(int(until)),
         failure=why.failure,
         reason=why.reason,
-        progress=_progress(progress),
+        progress=progress_of(progress),
         stopping=stopping == 1,
     )
-
-
-def _remembered(id: JobId, text: bytes | None, now: datetime) -> Remembered | None:
-    try:
-        memory = None if text is None else decode_ending(id, text)
-    except Malformed:
-        return None  # nothing is left that could be said of it
-    return memory if memory and memory.until > to_ms(now) else None
-
-
-def _note(text: bytes | None) -> Note:
-    try:
-        return Note() if text is None else decode(Note, text)
-    except Malformed as error:
-        return Note(Failure("BadRecord", str(error)))
-
-
-def _progress(text: bytes | None) -> Progress | None:
-    try:
-        return None if text is None else decode(Progress, text)
-    except Malformed:
-        return None
 
 
 def _counts(queue: str, reply: Any, now: datetime) -> Counts:

@@ -7,10 +7,11 @@ from typing import Any, assert_never
 
 from attrs import field, frozen
 
-from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, schedule_of, up_ms
+from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, schedule_of
 from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import Word
 from chronoq.adapters.redis.keys import QueueKeys
+from chronoq.adapters.written import not_before
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, State
 from chronoq.domain.time import MS, from_ms, to_ms
@@ -83,11 +84,6 @@ def claims_of(
 def _fives(reply: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     rest = iter(reply)
     return zip(rest, rest, rest, rest, rest, strict=True)
-
-
-def not_before(moment: datetime, now: datetime) -> int:
-    """`moment` in milliseconds, rounded up; but what is due by `now` is so in milliseconds too."""
-    return min(up_ms(moment), to_ms(now)) if moment <= now else up_ms(moment)
 
 
 def verdict_words(

@@ -1,0 +1,313 @@
+"""One database file: a connection that writes and one that reads, for all threads of this process.
+
+Writers queue up, and who comes first writes for all who wait: many steps, one commit, one sync of the disk.
+Before a fork both connections are closed, for SQLite's must not be carried across; they open when needed.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from attrs import define, field
+
+from chronoq.adapters.records import Records
+from chronoq.adapters.sqlite import trouble
+from chronoq.adapters.sqlite.address import Address
+from chronoq.adapters.sqlite.rows import Row
+from chronoq.adapters.sqlite.statements import SQL
+from chronoq.domain.errors import BackendError
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""How many seconds a writer waits for other processes."""
+
+_PAUSE = 0.0005
+_CHECKPOINT = 4000
+_LIMIT = 64 * 2**20
+
+
+@define(eq=False)
+class Step:
+    """What one transaction works with: the connection, the queues in figures, and whom to ring afterwards."""
+
+    db: sqlite3.Connection
+    namespace: str
+    records: Records
+    rows: dict[str, Row] = field(factory=dict)
+    before: dict[str, tuple[object, ...]] = field(factory=dict)
+    rung: set[str] = field(factory=set)
+
+    def find(self, name: str) -> Row | None:
+        """The queue, if it is known at all."""
+        if (row := self.rows.get(name)) is None:
+            values = self.db.execute(SQL["queues.get"], (self.namespace, name)).fetchone()
+            if values is None:
+                return None
+            row = self.rows[name] = Row(*values)
+            self.before[name] = values
+        return row
+
+    def queue(self, name: str) -> Row:
+        """The queue, made known to the store if it is new."""
+        if (row := self.find(name)) is None:
+            id = self.db.execute(SQL["queues.add"], (self.namespace, name)).lastrowid
+            assert id is not None
+            row = self.rows[name] = Row(id, name)
+            self.before[name] = row.values()
+        return row
+
+    def flush(self) -> None:
+        """Write back what has changed of the queues, and note who is to hear of it."""
+        for name, row in self.rows.items():
+            values = row.values()
+            was = self.before[name]
+            if values != was:
+                self.db.execute(SQL["queues.set"], (*values[2:], row.id))
+                self.before[name] = values
+                self.rung.update(kind for at, kind in _KINDS if values[at] != was[at])
+
+
+_COLUMNS = [one.name for one in Row.__attrs_attrs__]
+_KINDS = [(_COLUMNS.index(kind), kind) for kind in ("work", "time", "news")]
+
+
+@define(eq=False)
+class _Task(Generic[T]):
+    work: Callable[[Step], T]
+    durable: bool
+    done: bool = False
+    answer: T | None = None
+    error: BaseException | None = None
+
+
+@define(eq=False, weakref_slot=True)
+class Database:
+    """`ring` is called after each commit with the kinds of hints that it holds: work, time, news."""
+
+    address: Address
+    namespace: str
+    records: Records
+    ring: Callable[[set[str]], None] = lambda kinds: None
+    patience: float = PATIENCE
+    closed: bool = False
+    _inode: tuple[int, int] | None = None
+    _writer: sqlite3.Connection | None = None
+    _reader: sqlite3.Connection | None = None
+    _writing: Lock = field(factory=Lock)
+    _reading: Lock = field(factory=Lock)
+    _queueing: Lock = field(factory=Lock)
+    _pending: list[_Task[Any]] = field(factory=list)
+    _lax: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        _open_ones.add(self)
+
+    @property
+    def path(self) -> Path:
+        return self.address.path
+
+    def write(self, work: Callable[[Step], T], *, durable: bool = True) -> T:
+        """The answer of `work`, which ran alone and as one step; it is on the disk when this returns.
+
+        `durable` False: what nobody misses after a power failure, because every process died in it.
+        """
+        task = _Task(work, durable)
+        with self._queueing:
+            self._pending.append(task)
+        with self._writing:
+            if not task.done:
+                with self._queueing:
+                    group, self._pending = self._pending, []
+                self._commit(group)
+        if task.error is not None:
+            raise task.error
+        return task.answer  # type: ignore[return-value]  # it is done, without an error
+
+    def read(self, look: Callable[[Step], T]) -> T:
+        """The answer of `look`, which changes nothing, all of one instant."""
+        with self._reading:
+            try:
+                self._reader = db = self._reader or self.connect()
+                db.execute("BEGIN")
+                try:
+                    return look(Step(db, self.namespace, self.records))
+                finally:
+                    db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise trouble.told(self.path, error) from error
+
+    def alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The answer of `work`, with the connection that writes, outside of any transaction."""
+        with self._writing:
+            try:
+                return work(self._connected())
+            except sqlite3.Error as error:
+                raise trouble.told(self.path, error) from error
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection to the file that was opened."""
+        if self.closed:
+            raise BackendError(f"{self.path} was closed. Open it again.")
+        db = sqlite3.connect(
+            self.path,
+            timeout=self.patience,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=200,
+        )
+        try:
+            there = _identity(self.path)
+            if self._inode not in (None, there):
+                raise trouble.moved(self.path)
+            self._inode = there
+            db.execute(f"PRAGMA synchronous = {self.address.synchronous}")
+            for name, value in _PRAGMAS.items():
+                db.execute(f"PRAGMA {name} = {value}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        with self._writing, self._reading:
+            self.closed = True
+            self._disconnect()
+        _open_ones.discard(self)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer, self._lax = self.connect(), False
+            self._writer.execute("PRAGMA busy_timeout = 0")  # waiting is done by `_begin`
+        return self._writer
+
+    def _disconnect(self) -> None:
+        for db in (self._reader, self._writer):
+            if db is not None:
+                with suppress(sqlite3.Error):
+                    db.close()
+        self._reader = self._writer = None
+
+    def _commit(self, group: list[_Task[Any]]) -> None:
+        """Run all tasks in one transaction, each undone alone if it fails."""
+        rung: set[str] = set()
+        try:
+            db = self._connected()
+            self._relax(db, not any(task.durable for task in group))
+            self._begin(db)
+            try:
+                step = Step(db, self.namespace, self.records)
+                for task in group:
+                    step = self._run(task, step, several=len(group) > 1)
+                db.execute("COMMIT")
+                rung = step.rung
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except BaseException as error:
+            told = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
+            for task in group:
+                task.error = task.error or told
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for task in group:
+                task.done = True
+        if rung:
+            self.ring(rung)
+
+    def _run(self, task: _Task[Any], step: Step, *, several: bool) -> Step:
+        """The step for the next task: a fresh one when this task has failed and was undone."""
+        if not several:
+            task.answer = task.work(step)
+            step.flush()
+            return step
+        step.db.execute("SAVEPOINT one")
+        try:
+            task.answer = task.work(step)
+            step.flush()
+        except Exception as error:
+            if not step.db.in_transaction:  # the whole has been undone: the disk is full, say
+                raise
+            step.db.execute("ROLLBACK TO one")
+            task.error = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
+            step = Step(step.db, self.namespace, self.records, rung=step.rung)
+        step.db.execute("RELEASE one")
+        return step
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
+        if _identity(self.path) != self._inode:
+            raise trouble.moved(self.path)
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise trouble.busy(self.path, self.patience) from None
+                time.sleep(_PAUSE)
+            else:
+                return
+
+    def _relax(self, db: sqlite3.Connection, lax: bool) -> None:
+        if lax != self._lax and self.address.synchronous == "full":
+            db.execute(f"PRAGMA synchronous = {'normal' if lax else 'full'}")
+            self._lax = lax
+
+
+_PRAGMAS = {
+    "wal_autocheckpoint": _CHECKPOINT,
+    "journal_size_limit": _LIMIT,
+    "cache_size": -16_000,
+    "temp_store": "memory",
+    "secure_delete": "off",
+    "trusted_schema": "off",
+}
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_open_ones: WeakSet[Database] = WeakSet()
+_forking: list[Database] = []
+
+
+def _before_fork() -> None:
+    for one in list(_open_ones):
+        one._writing.acquire()
+        one._reading.acquire()
+        one._queueing.acquire()
+        _forking.append(one)
+        one._disconnect()
+
+
+def _after_fork() -> None:
+    while _forking:
+        one = _forking.pop()
+        for lock in (one._queueing, one._reading, one._writing):
+            lock.release()
+
+
+def _in_child() -> None:
+    for one in _forking:
+        one._pending.clear()  # of threads that are not here
+    _after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

@@ -1,0 +1,62 @@
+"""How jobs leave: endings, news of them, and what their schedules learn."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from chronoq.adapters.codec import encode_ending, keep_ms, up_ms
+from chronoq.adapters.sqlite.database import Step
+from chronoq.adapters.sqlite.rows import Row
+from chronoq.adapters.sqlite.stand import Stand
+from chronoq.adapters.sqlite.statements import SQL
+from chronoq.domain.job import Job, State
+from chronoq.domain.time import to_ms
+
+HEARD = 10_000
+"""So many of a queue's latest jobs that run no more are told to those who ask."""
+
+KEPT = timedelta(minutes=1)
+"""How much longer than it is remembered an ending is kept."""
+
+_FORGOTTEN = 64
+
+
+def end(step: Step, row: Row, gone: Sequence[tuple[Stand, Job, State, bytes]], *, now: datetime) -> None:
+    """Remove live jobs and remember how they ended (Q13): where each stood, its state now, its result."""
+    if not gone:
+        return
+    at = up_ms(now)
+    endings = []
+    for stand, job, state, result in gone:
+        row.count(stand.place, -1)
+        row.count(state.value)
+        text = encode_ending(job, state, at=now, result=result)
+        endings.append((row.id, job.id.key, at + keep_ms(job.options), text))
+    step.db.executemany(SQL["jobs.remove"], [(stand.id,) for stand, *_ in gone])
+    step.db.executemany(SQL["endings.set"], endings)
+    announce(step, row, [job.id.key for _, job, *_ in gone])
+    for stand, _, state, _ in gone:
+        if stand.schedule is not None:
+            if state is State.DONE:
+                step.db.execute(SQL["schedules.forgive"], (row.id, stand.schedule))
+            let_go(step, row, stand.schedule, now)
+    forget(step, now, _FORGOTTEN + 2 * len(gone))
+
+
+def announce(step: Step, row: Row, keys: Sequence[str]) -> None:
+    """Tell those who wait that these jobs run no more."""
+    step.db.executemany(SQL["news.add"], [(row.id, row.news + n, key) for n, key in enumerate(keys, 1)])
+    row.news += len(keys)
+    if row.news > HEARD:
+        step.db.execute(SQL["news.forget"], (row.id, row.news - HEARD))
+
+
+def let_go(step: Step, row: Row, schedule: str, now: datetime) -> None:
+    """A run of the schedule has ended; the last of them frees one that was held back."""
+    row.time += step.db.execute(SQL["schedules.free"], (to_ms(now), row.id, schedule)).rowcount
+
+
+def forget(step: Step, now: datetime, limit: int) -> int:
+    """Let go of endings that nobody can ask for any more, a few at a time, so that the file stays bounded."""
+    lapsed = step.db.execute(SQL["endings.lapsed"], (to_ms(now - KEPT), limit)).fetchall()
+    step.db.executemany(SQL["endings.forget"], lapsed)
+    return len(lapsed)

@@ -1,0 +1,250 @@
+"""The transitions of waiting jobs on SQLite: submission, promotion, claims, and what people change."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from chronoq.adapters.codec import encode, fingerprint, is_work
+from chronoq.adapters.sqlite.common import add_jobs, by_queue, paused, taken
+from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.ends import end
+from chronoq.adapters.sqlite.rows import HINTS, Row
+from chronoq.adapters.sqlite.settling import settle
+from chronoq.adapters.sqlite.stand import Stand, stands
+from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.waits import Hints
+from chronoq.adapters.written import remembered
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Claim, Job, Pause, Progress, State
+from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.time import from_ms, to_ms
+from chronoq.domain.verdict import Verdict
+
+Item = TypeVar("Item")
+
+_PROMOTED_PER_CLAIM = 500
+_MOST = 1000
+"""What one step moves or reads at the most, where the caller asks for more."""
+
+
+class Moves:
+    """That half of the queue port which changes something, but for the ends of leases."""
+
+    data: Database
+    hints: Hints
+
+    def submit(
+        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+    ) -> list[Submitted]:
+        def work(step: Step) -> list[Submitted]:
+            answers = [Submitted.ACCEPTED] * len(jobs)
+            for name, part in by_queue(jobs, lambda job: job.id.queue).items():
+                row = step.queue(name)
+                live, ended = taken(step, row, [job.id.key for _, job in part], now)
+                limit = (room or {}).get(name)
+                new: dict[str, Job] = {}
+                for place, job in part:
+                    key = job.id.key
+                    if (other := new.get(key)) is not None:
+                        answers[place] = _told(job, fingerprint(other))
+                    elif key in live:
+                        answers[place] = _told(
+                            job, fingerprint(step.records.read_job(job.id, live[key], now=now))
+                        )
+                    elif memory := remembered(job.id, ended.get(key), now):
+                        answers[place] = _told(job, memory.work)
+                    elif limit is not None and row.live + len(new) >= limit:
+                        answers[place] = Submitted.FULL
+                    else:
+                        new[key] = job
+                if new:
+                    add_jobs(step, row, new.values(), now)
+            return answers
+
+        return self.data.write(work)
+
+    def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
+        def work(step: Step) -> list[Promoted]:
+            found = []
+            for name in queues:
+                row = step.find(name)
+                moved = _promote(step, row, now, min(limit, _MOST)) if row else 0
+                found.append(Promoted(moved, _next(step, row)))
+            return found
+
+        return self.data.write(work)
+
+    def claim(
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        verdicts: Sequence[tuple[Claim, Verdict]] = (),
+    ) -> Claimed:
+        until = now + lease
+
+        def work(step: Step) -> tuple[Claimed, list[Row]]:
+            settled = settle(step, verdicts, now)
+            claims: list[Claim] = []
+            nexts: list[datetime] = []
+            rows: list[Row] = []
+            for name, limit in wants:
+                if (row := step.find(name)) is None:
+                    continue
+                _promote(step, row, now, _PROMOTED_PER_CLAIM)
+                if not paused(row, now):
+                    claims += _grant(step, row, limit, worker, until, now)
+                if row.delayed and (due := _next(step, row)) is not None:
+                    nexts.append(due)
+                rows.append(row)
+            return Claimed(tuple(claims), min(nexts, default=None), tuple(settled)), rows
+
+        claimed, rows = self.data.write(work)
+        for row in rows:
+            self.hints.left(row.name, row.work, work=row.ready > 0 and not paused(row, now))
+        return claimed
+
+    def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
+        until = to_ms(now + lease)
+
+        def work(step: Step) -> list[Hold]:
+            answers = [Hold.LOST] * len(claims)
+            ends = []
+            for name, part in by_queue(claims, lambda claim: claim.id.queue).items():
+                found = stands(step, name, [claim.id.key for _, claim in part])
+                for place, claim in part:
+                    stand = found.get(claim.id.key)
+                    if stand is not None and stand.holds(claim):
+                        answers[place] = Hold.STOP if stand.stopping else Hold.KEPT
+                        ends.append((until, stand.id))
+            step.db.executemany(SQL["jobs.extend"], ends)
+            return answers
+
+        return self.data.write(work, durable=False)
+
+    def report(self, claim: Claim, progress: Progress) -> bool:
+        def work(step: Step) -> bool:
+            row = step.find(claim.id.queue)
+            values = (encode(progress), row.id, claim.id.key, claim.token) if row else None
+            return bool(values and step.db.execute(SQL["jobs.report"], values).rowcount)
+
+        return self.data.write(work, durable=False)
+
+    def cancel(self, ids: Sequence[JobId], *, now: datetime) -> list[Cancel]:
+        def work(step: Step) -> list[Cancel]:
+            answers = [Cancel.GONE] * len(ids)
+            for name, part in by_queue(ids, lambda id: id.queue).items():
+                found = stands(step, name, keys := [id.key for _, id in part])
+                if not found:
+                    continue
+                row = step.queue(name)
+                records = dict(step.db.execute(SQL["jobs.records"], (row.id, json.dumps(keys))).fetchall())
+                gone: list[tuple[Stand, Job, State, bytes]] = []
+                for place, id in part:
+                    stand = found.get(id.key)
+                    if stand is None or stand.place == State.DEAD:
+                        continue
+                    if stand.place == State.RUNNING:
+                        answers[place] = Cancel.ASKED
+                        step.db.execute(SQL["jobs.stop"], (stand.id,))
+                        continue
+                    answers[place] = Cancel.CANCELLED
+                    job = step.records.read_job(id, records[id.key], now=now)
+                    gone.append((found.pop(id.key), job, State.CANCELLED, b""))
+                end(step, row, gone, now=now)
+            return answers
+
+        return self.data.write(work)
+
+    def revive(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        def revive(step: Step, row: Row, stand: Stand) -> None:
+            step.db.execute(SQL["jobs.revive"], (row.to_back(), stand.id))
+            row.work += 1
+
+        return self._dead(ids, revive)
+
+    def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        def purge(step: Step, row: Row, stand: Stand) -> None:
+            step.db.execute(SQL["jobs.remove"], (stand.id,))
+            row.purged += 1
+
+        return self._dead(ids, purge)
+
+    def pause(self, queue: str, pause: Pause) -> None:
+        def work(step: Step) -> None:
+            step.queue(queue).pause = encode(pause)
+
+        self.data.write(work)
+
+    def resume(self, queue: str) -> bool:
+        def work(step: Step) -> bool:
+            row = step.find(queue)
+            if row is None:
+                return False
+            paused, row.pause = row.pause, None
+            row.work += min(row.ready, HINTS)
+            return paused is not None
+
+        return self.data.write(work)
+
+    def _dead(self, ids: Sequence[JobId], move: Callable[[Step, Row, Stand], None]) -> list[bool]:
+        """Whether each was dead; those that were are moved."""
+
+        def work(step: Step) -> list[bool]:
+            answers = [False] * len(ids)
+            for name, part in by_queue(ids, lambda id: id.queue).items():
+                found = stands(step, name, [id.key for _, id in part])
+                for place, id in part:
+                    stand = found.pop(id.key, None)
+                    if stand is not None and stand.place == State.DEAD:
+                        answers[place] = True
+                        row = step.queue(name)
+                        row.dead -= 1
+                        move(step, row, stand)
+            return answers
+
+        return self.data.write(work)
+
+
+def _told(job: Job, work: str) -> Submitted:
+    return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
+
+
+def _promote(step: Step, row: Row, now: datetime, limit: int) -> int:
+    if not row.delayed:
+        return 0
+    due = step.db.execute(SQL["jobs.due"], (row.id, to_ms(now), limit)).fetchall()
+    step.db.executemany(SQL["jobs.ready"], [(row.to_back(), id) for (id,) in due])
+    row.delayed -= len(due)
+    row.work += min(len(due), HINTS)
+    return len(due)
+
+
+def _next(step: Step, row: Row | None) -> datetime | None:
+    found = row and step.db.execute(SQL["jobs.next"], (row.id,)).fetchone()
+    return from_ms(found[0]) if found else None
+
+
+def _grant(step: Step, row: Row, limit: int, worker: str, until: datetime, now: datetime) -> list[Claim]:
+    if not row.ready or limit < 1:
+        return []
+    ends = to_ms(until)
+    found = step.db.execute(SQL["jobs.first"], (row.id, limit)).fetchall()
+    step.db.executemany(SQL["jobs.lease"], [(ends, worker, id) for id, *_ in found])
+    row.ready -= len(found)
+    row.running += len(found)
+    told = from_ms(ends)
+    return [
+        Claim(
+            step.records.read_job(JobId(row.name, key), record, now=now),
+            token + 1,
+            token + 1 - excused,
+            worker,
+            told,
+            crashes,
+        )
+        for _, key, record, token, excused, crashes in found
+    ]

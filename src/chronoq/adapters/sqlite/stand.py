@@ -1,0 +1,43 @@
+"""Where live jobs stand, for those who want to move them."""
+
+import json
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from chronoq.adapters.sqlite.database import Step
+from chronoq.adapters.sqlite.statements import SQL
+from chronoq.domain.job import Claim, State
+from chronoq.domain.time import to_ms
+from chronoq.domain.verdict import Verdict, crashed
+
+
+@frozen
+class Stand:
+    """A live job: its row, its place, and what its claims have left."""
+
+    id: int
+    place: str
+    at: int
+    token: int
+    excused: int
+    crashes: int
+    stopping: int
+    schedule: str | None
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether the claim is the current one: leased, and under the same token (L4)."""
+        return self.place == State.RUNNING and self.token == claim.token
+
+    def yields(self, claim: Claim, verdict: Verdict) -> bool:
+        """Whether the verdict may end the lease: one on a crash not if it was extended meanwhile (L2)."""
+        return self.holds(claim) and not (crashed(verdict) and self.at != to_ms(claim.expires_at))
+
+
+def stands(step: Step, queue: str, keys: Sequence[str]) -> dict[str, Stand]:
+    """Those of `keys` that are live."""
+    row = step.find(queue)
+    if row is None:
+        return {}
+    found = step.db.execute(SQL["jobs.held"], (row.id, json.dumps(keys)))
+    return {key: Stand(*rest) for key, *rest in found}
