@@ -29,13 +29,13 @@ class RedisLife:
         until = to_ms(now + ttl)
         args = (encode(process), encode(Vitals()), to_ms(now), until, (ttl + KEPT) // MS)
         entry: Call[Any] = Call(self.scripts["birth"], (self.keys.process(process.id),), args, bool)
-        self._run(entry, process.id, until)
+        self._run(entry, process.id, until, now)
 
     def beat(self, id: str, vitals: Vitals, *, ttl: timedelta, now: datetime) -> bool:
         until = to_ms(now + ttl)
         args = (encode(vitals), to_ms(now), until, (ttl + KEPT) // MS)
         entry: Call[Any] = Call(self.scripts["beat"], (self.keys.process(id),), args, bool)
-        return bool(self._run(entry, id, until))
+        return bool(self._run(entry, id, until, now))
 
     def death(self, id: str) -> None:
         gone: list[Operation[Any]] = [
@@ -45,19 +45,17 @@ class RedisLife:
         self.wire.run_all(gone)
 
     def roll(self, *, now: datetime) -> list[Presence]:
-        looks: list[Operation[Any]] = [
-            Command(("ZREMRANGEBYSCORE", self.keys.processes, "-inf", to_ms(now)), bool),
-            Command(("ZRANGE", self.keys.processes, 0, -1), texts),
-        ]
-        _, ids = self.wire.run_all(looks)
+        ids = self.wire.run(Command(("ZRANGEBYSCORE", self.keys.processes, f"({to_ms(now)}", "+inf"), texts))
         fields = ("process", "vitals", "seen", "until")
         read = [Command(("HMGET", self.keys.process(id), *fields), partial(_presence, now=now)) for id in ids]
         found = [presence for presence in self.wire.run_all(read) if presence]
         return sorted(found, key=lambda presence: (presence.process.started_at, presence.process.id))
 
-    def _run(self, entry: Call[Any], id: str, until: int) -> Any:
+    def _run(self, entry: Call[Any], id: str, until: int, now: datetime) -> Any:
+        """Whoever lives takes those off the list who do not: who only looks need not be allowed to write."""
+        tidy: Command[Any] = Command(("ZREMRANGEBYSCORE", self.keys.processes, "-inf", to_ms(now)), bool)
         listed: Call[Any] = Call(self.scripts["enlist"], (self.keys.processes,), (until, id), bool)
-        operations: list[Operation[Any]] = [entry, listed, *self.names.again()]
+        operations: list[Operation[Any]] = [entry, tidy, listed, *self.names.again()]
         return self.wire.run_all(operations)[0]
 
 
