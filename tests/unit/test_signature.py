@@ -136,6 +136,16 @@ def test_each_argument_is_read_by_its_annotation_wherever_it_stands() -> None:
         signature.decode(b'[["Ada"],{"loud":"yes"}]')
 
 
+@pytest.mark.parametrize(
+    "payload", [b"[[],{}]", b'[["a","b","c"],{}]', b'[["a"],{"to":"b"}]', b'[["a"],{"x":1}]']
+)
+def test_stored_arguments_that_do_not_fit_the_signature_are_bad(payload: bytes) -> None:
+    """Q12: the task may have changed since they were stored."""
+    with pytest.raises(BadArgument, match=r"send\(\) do not fit its signature"):
+        Signature.of(send).decode(payload)
+    assert Signature.of(send).decode(b'[["a"],{"subject":"b"}]') == (["a"], {"subject": "b"})
+
+
 def test_a_result_comes_back_in_the_form_of_the_return_annotation() -> None:
     def span() -> tuple[int, int]:
         return (1, 2)

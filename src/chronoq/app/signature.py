@@ -101,6 +101,14 @@ class Signature:
             args, kwargs = decoded(payload)
         except (ValueError, TypeError, RecursionError) as error:
             raise BadArgument(f"The stored arguments of {self.label}() cannot be read: {error}.") from None
+        if kwargs or not self.least <= len(args) <= self.most:
+            try:
+                self.parameters.bind(*args, **kwargs)
+            except TypeError as error:
+                raise BadArgument(
+                    f"The stored arguments of {self.label}() do not fit its signature: {error}. "
+                    "Failed without a retry: the same input would fail again."
+                ) from None
         for place, name, annotation, read in self.readers:
             try:
                 if place < len(args):
