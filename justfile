@@ -59,9 +59,9 @@ docs *args:
 chaos rounds="5" *args:
     shift; for round in $(seq {{ rounds }}); do {{ pytest }} {{ spread }} tests/integration/test_faults_*.py "$@" || exit 1; done
 
-# figures: how many schedules a scheduler fires in a second, on memory and on a real server
+# figures beside the raw ceilings and the peers, in one run; --quick, -o json, --help
 bench *args:
-    {{ uv }} run --quiet python -m benchmarks.schedules "$@"
+    {{ uv }} run --quiet python -m benchmarks "$@"
 
 # drop one check of one Lua script at a time: the contract suite has to notice each
 mutate-lua *args:

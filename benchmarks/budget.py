@@ -1,0 +1,52 @@
+"""The budget: for each figure what it is, and where its floor and its goal lie.
+
+A bound is a ratio to the ceiling of the same kind in the same run, where there is a ceiling, and else the
+figure itself: at least, where more is better, at most where less is. Bounds that speak of peers are the
+ratio of the fastest one to the same ceiling, in the table of peers of `docs/performance.md`.
+"""
+
+from attrs import frozen
+
+
+@frozen
+class Figure:
+    title: str
+    unit: str
+    floor: float | None = None
+    goal: float | None = None
+    more: bool = True
+    """Whether more is better."""
+
+    def holds(self, value: float, bound: float | None) -> bool | None:
+        if bound is None:
+            return None
+        return value >= bound if self.more else value <= bound
+
+
+FIGURES = {
+    "enqueue_one": Figure("enqueue one by one", "jobs/s", 0.75, 0.9),
+    "enqueue_bulk": Figure("enqueue in bulk", "jobs/s", 0.4, 0.6),
+    "drain_threads": Figure("drain, one process, threads", "jobs/s", 0.3, 0.5),
+    "drain_async": Figure("drain, one process, coroutines", "jobs/s", 0.3, 0.5),
+    "drain_two": Figure("drain, two processes", "jobs/s"),
+    "idle_start_p50": Figure("start on an idle system, median", "ms", 2.5, 1.5, more=False),
+    "idle_start_p99": Figure("start on an idle system, 99 %", "ms", 1.7, 1.5, more=False),
+    "lateness_p50": Figure("lateness of a delayed job, median", "ms", more=False),
+    "lateness_p99": Figure("lateness of a delayed job, 99 %", "ms", 16, 3, more=False),
+    "early": Figure("delayed jobs that start early", "%", 0, 0, more=False),
+    "due_at_once": Figure("run jobs that are all due at once", "jobs/s"),
+    "promote": Figure("promote jobs that are all due at once", "jobs/s", 0.4, 0.7),
+    "recurring": Figure("fire schedules that are all due at once, Redis", "fires/s", 1.28, 3.4),
+    "recurring_memory": Figure("fire schedules that are all due at once, memory", "fires/s", 1.28, 3.4),
+    "memory_delayed": Figure("memory of a delayed job", "bytes", 1.3, 1.1, more=False),
+    "memory_queued": Figure("memory of a queued job", "bytes", more=False),
+    "longest_script": Figure("longest script", "ms", 10, 2, more=False),
+    "server_put": Figure("server's processor: to put a job in bulk", "us/job", more=False),
+    "server_run": Figure("server's processor: to claim and settle a job", "us/job", more=False),
+    "growth": Figure("cost of a job beside many delayed ones", "times", 1.5, 1.2, more=False),
+    "idle_commands": Figure("idle worker and scheduler: commands", "1/s", 5, 1, more=False),
+    "idle_cpu": Figure("idle worker and scheduler: processor", "% of a core", 2, 1, more=False),
+    "worker_memory": Figure("memory of an idle worker", "MB", 60, 40, more=False),
+    "import": Figure("import chronoq", "ms", 150, 80, more=False),
+    "help": Figure("chronoq --help", "ms", 250, 150, more=False),
+}

@@ -1,0 +1,54 @@
+"""One environment for each peer: what they need of redis-py and kombu does not agree."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ALL = ["redis", "hiredis", "orjson"]
+PACKAGES = {
+    "rq": ["rq"],
+    "rq_scheduler": ["rq-scheduler"],
+    "celery": ["celery[redis]", "celery-redbeat"],
+    "dramatiq": ["dramatiq[redis]"],
+    "huey": ["huey"],
+    "huey_sqlite": ["huey"],
+    "arq": ["arq", "uvloop"],
+    "saq": ["saq[redis,hiredis]", "uvloop"],
+    "taskiq": ["taskiq", "taskiq-redis", "uvloop"],
+    "streaq": ["streaq", "uvloop"],
+    "docket": ["pydocket", "uvloop"],
+    "apscheduler": ["apscheduler>=3.11,<4"],
+    "apscheduler_sql": ["apscheduler>=3.11,<4", "sqlalchemy"],
+}
+PEERS = list(PACKAGES)
+
+
+def folder() -> Path:
+    """Where the environments are kept between runs."""
+    return Path(os.environ.get("BENCH_ENVIRONMENTS") or HERE.parent / "build" / "benchmarks")
+
+
+def python(peer: str) -> str:
+    """The interpreter of a peer's environment, made if need be; ours for chronoq itself."""
+    if peer not in PACKAGES:
+        return sys.executable
+    place = folder() / peer
+    program = place / "bin" / "python"
+    if not (place / "ready").exists():
+        uv = os.environ.get("UV") or shutil.which("uv") or "uv"
+        subprocess.run([uv, "venv", "-q", "--clear", "-p", sys.executable, place], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "-p", program, *ALL, *PACKAGES[peer]], check=True)
+        (place / "ready").touch()
+    return str(program)
+
+
+def version(peer: str) -> str:
+    """The version of a peer's first package, as installed."""
+    name = PACKAGES.get(peer, ["chronoq"])[0].partition("[")[0].partition(">")[0]
+    code = f"from importlib.metadata import version; print(version({name!r}))"
+    return subprocess.run(
+        [python(peer), "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()

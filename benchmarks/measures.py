@@ -1,0 +1,300 @@
+"""What is measured. Each run of a measure starts from an empty server and gives one or more figures.
+
+`run(lab, subject, scale)` does it for one subject; `scale` 1 is the full size. `ceiling(lab, scale)` gives
+the same figures for the raw loop, in the same run of the harness.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from attrs import frozen
+
+from benchmarks import ceilings
+from benchmarks.lab import Failed, Lab, quantile
+from chronoq import Scheduler
+from chronoq.domain.verdict import Done
+
+Figures = Mapping[str, float]
+
+OURS = ("chronoq_threads",)
+BOTH = ("chronoq_threads", "chronoq_async")
+MINUTE = timedelta(minutes=1)
+
+
+@frozen
+class Measure:
+    """`needs`: a subject without that verb is left out. `repeat`: how often in a full run."""
+
+    name: str
+    run: Callable[[Lab, str, float], Figures]
+    ceiling: Callable[[Lab, float], Figures] | None = None
+    ours: Sequence[str] = OURS
+    needs: str = "put"
+    peers: bool = False
+    repeat: int = 3
+
+
+# --- putting in -----------------------------------------------------------------------------------
+
+
+def enqueue_one(lab: Lab, name: str, scale: float) -> Figures:
+    return {"enqueue_one": lab.ask(name, "enqueue", max(500, int(5_000 * scale)), "one")["rate"]}
+
+
+def enqueue_bulk(lab: Lab, name: str, scale: float) -> Figures:
+    return {"enqueue_bulk": lab.ask(name, "enqueue", max(5_000, int(50_000 * scale)), "bulk")["rate"]}
+
+
+def memory(lab: Lab, name: str, scale: float) -> Figures:
+    """Bytes of the server for one job."""
+    n, found = max(5_000, int(50_000 * scale)), {}
+    for kind, verb in (("delayed", "far"), ("queued", "fill")):
+        lab.fresh()
+        lab.ask(name, verb, 2_000)  # what there is once only: scripts, names, first nodes
+        before = lab.redis.info("memory")["used_memory"]
+        lab.ask(name, verb, n)
+        found[f"memory_{kind}"] = (lab.redis.info("memory")["used_memory"] - before) / n
+    return found
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+def drain(lab: Lab, name: str, scale: float, *, processes: int = 1) -> float:
+    """Jobs a second, from one of the first to the last of a queue that is full when the workers start."""
+    facts = lab.describe(name)
+    n = int(facts["JOBS"] * max(scale, 0.5) * (1.6 if processes > 1 else 1))
+    lab.ask(name, "fill", n)
+    lab.start(name, next(iter(facts["workers"])), processes)
+    lab.until(lambda: lab.ran() >= n, 180, poll=0.02)
+    moments = sorted(moment for _, moment in lab.moments())
+    first = n // 50  # starting a pool of threads is not what is measured
+    return (n - 1 - first) / ((moments[n - 1] - moments[first]) / 1e6)
+
+
+def drain_one(lab: Lab, name: str, scale: float) -> Figures:
+    return {"drain_async" if name == "chronoq_async" else "drain_threads": drain(lab, name, scale)}
+
+
+def drain_two(lab: Lab, name: str, scale: float) -> Figures:
+    return {"drain_two": drain(lab, name, scale, processes=2)}
+
+
+def idle_start(lab: Lab, name: str, scale: float) -> Figures:
+    """Milliseconds from the call of enqueue to the start of the job, on an idle system."""
+    facts = lab.describe(name)
+    lab.start(name, next(iter(facts["workers"])))
+    lab.ask(name, "fill", 20)
+    lab.until(lambda: lab.ran() >= 20, 60)
+    samples = int(max(100, 500 * scale)) if facts["GAP"] < 0.1 else 60
+    first = lab.ask(name, "latency", samples, facts["GAP"])["first"]
+    found = sorted((started - called) / 1000 for called, started in lab.moments(first))
+    lab.keep(name, "idle_start", found)
+    return {"idle_start_p50": quantile(found, 0.5), "idle_start_p99": quantile(found, 0.99)}
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def delayed(lab: Lab, name: str, verb: str, *args: object) -> dict:
+    timer = lab.describe(name)["TIMER"]
+    if not timer:
+        return lab.hold(name, verb, *args)
+    lab.start(name, timer)
+    return lab.ask(name, verb, *args)
+
+
+def due_at_once(lab: Lab, name: str, scale: float) -> Figures:
+    """Jobs a second, from the instant at which all are due to the start of the last one."""
+    n = max(2_000, int(20_000 * scale))
+    moment = delayed(lab, name, "due", n)["due"]
+    lab.until(lambda: lab.ran() >= n, 150, poll=0.02)
+    last = max(started for _, started in lab.moments()) / 1e6
+    return {"due_at_once": n / (last - moment)}
+
+
+def lateness(lab: Lab, name: str, scale: float) -> Figures:
+    """Milliseconds from the moment at which a job is due to its start."""
+    n, span = max(100, int(500 * scale)), max(5, int(20 * scale))
+    delayed(lab, name, "spread", n, span, 4)
+    lab.until(lambda: lab.ran() >= n, span + 90, poll=0.05)
+    late = sorted((started - due) / 1000 for due, started in lab.moments())
+    lab.keep(name, "lateness", late)
+    early = sum(each < 0 for each in late) / len(late)
+    return {"lateness_p50": quantile(late, 0.5), "lateness_p99": quantile(late, 0.99), "early": 100 * early}
+
+
+def promote(lab: Lab, name: str, scale: float) -> Figures:
+    """Jobs a second from delayed to ready, all due at one instant, by the scheduler's own calls."""
+    from chronoq.app.ticker import BATCH
+
+    n = max(20_000, int(100_000 * scale))
+    with closing(Scheduler(lab.server.url())) as app:  # a client only: entered, it would work
+        due = datetime.now(UTC) + timedelta(days=1)
+        task = app.add_task(nothing, name="noop").using(at=due)
+        app.enqueue_many([task.job(i) for i in range(n)])
+        began, now = time.perf_counter(), due + MINUTE
+        while app.backend.queue.promote(["default"], now=now, limit=BATCH)[0].moved:
+            pass
+        took = time.perf_counter() - began
+        if app.backend.queue.counts(["default"], now=now)[0].ready != n:
+            raise Failed("not all were promoted")
+    return {"promote": n / took}
+
+
+def recurring(lab: Lab, name: str, scale: float) -> Figures:
+    """Schedules fired a second, all due at one instant."""
+    return {"recurring": lab.ask(name, "recurring", max(1_000, int(10_000 * scale)))["rate"]}
+
+
+def recurring_memory(lab: Lab, name: str, scale: float) -> Figures:
+    env = {"BENCH_CHRONOQ": "memory://", "BENCH_APSCHEDULER": "memory"}
+    n = max(1_000, int(10_000 * scale))
+    return {"recurring_memory": lab.ask(name, "recurring", n, env=env)["rate"]}
+
+
+# --- what it takes --------------------------------------------------------------------------------
+
+
+def nothing(i: int) -> None: ...
+
+
+def longest_script(lab: Lab, name: str, scale: float) -> Figures:
+    """Milliseconds for which one script held the server up, while many jobs fell due at once and ran."""
+    lab.redis.config_set("slowlog-log-slower-than", 500)
+    lab.redis.config_set("slowlog-max-len", 10_000)
+    lab.redis.slowlog_reset()
+    due_at_once(lab, name, scale)
+    slow = [one["duration"] / 1000 for one in lab.redis.slowlog_get(10_000) if one["command"][:4] == b"EVAL"]
+    return {"longest_script": max(slow, default=0.5)}
+
+
+def server_cost(lab: Lab, name: str, scale: float) -> Figures:
+    """Microseconds of the server's processor for one job: put in bulk; claimed and settled by a busy worker."""
+    n = max(20_000, int(60_000 * scale))
+    start = lab.server_cpu()
+    lab.ask(name, "fill", n)
+    filled = lab.server_cpu()
+    lab.start(name, "threads")
+    lab.until(lambda: lab.ran() >= n, 120, poll=0.05)
+    return {"server_put": 1e6 * (filled - start) / n, "server_run": 1e6 * (lab.server_cpu() - filled) / n}
+
+
+def growth(lab: Lab, name: str, scale: float) -> Figures:
+    """What a claim and its settlement cost beside very many delayed jobs: a multiple of the cost beside a thousand."""
+    many = 10_000_000 if scale > 1 else int(400_000 * scale)
+    with closing(Scheduler(lab.server.url())) as app:  # a client only: entered, it would work
+        task = app.add_task(nothing, name="noop")
+        far = task.using(at=datetime.now(UTC) + timedelta(days=30))
+        app.enqueue_many([far.job(i) for i in range(1_000)])
+        few = cost(app, task)
+        for start in range(0, many, 10_000):
+            app.enqueue_many([far.job(i) for i in range(start, start + 10_000)])
+        return {"growth": cost(app, task) / few}
+
+
+def cost(app: Scheduler, task) -> float:
+    """Seconds for a job, from claim to settlement, a hundred at a time: the best of five."""
+    queue, clock, n, best = app.backend.queue, app.backend.clock, 2_000, 1e9
+    for _ in range(5):
+        app.enqueue_many([task.job(i) for i in range(n)])
+        left, began = n, time.perf_counter()
+        while left:
+            claims = queue.claim([("default", 100)], worker="w", lease=MINUTE, now=clock.now()).claims
+            queue.settle([(claim, Done()) for claim in claims], now=clock.now())
+            left -= len(claims)
+        best = min(best, (time.perf_counter() - began) / n)
+    return best
+
+
+def idle_cost(lab: Lab, name: str, scale: float) -> Figures:
+    """One idle worker and one idle scheduler: commands a second, per cent of a core, the worker's megabytes."""
+    lab.start(name, "threads")
+    lab.ask(name, "fill", 20)
+    lab.until(lambda: lab.ran() >= 20, 60)
+    held = lab.resident()
+    lab.start(name, "scheduler")
+    time.sleep(3)
+    used, seconds = lab.cpu(), max(6, 20 * scale)
+    sent = lab.sent(seconds)
+    return {
+        "idle_commands": sent / seconds,
+        "idle_cpu": 100 * (lab.cpu() - used) / seconds,
+        "worker_memory": held,
+    }
+
+
+def start_up(lab: Lab, name: str, scale: float) -> Figures:
+    """Milliseconds: `import chronoq` with its `Scheduler`, above an empty interpreter; `chronoq --help` as a whole."""
+    empty, full = python("-c", "pass"), python("-c", "import chronoq; chronoq.Scheduler")
+    return {"import": full - empty, "help": python("-m", "chronoq", "--help")}
+
+
+def python(*args: str) -> float:
+    """Milliseconds from start to exit: the best of five."""
+    best = 1e9
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *args], capture_output=True, check=True)
+        best = min(best, 1000 * (time.perf_counter() - began))
+    return best
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+def _wake(lab: Lab, scale: float) -> Figures:
+    found = ceilings.wake(lab, int(max(200, 1000 * scale)))
+    lab.keep("push to blocking pop", "idle_start", found)
+    p50, p99 = quantile(found, 0.5), quantile(found, 0.99)
+    return {"idle_start_p50": p50, "idle_start_p99": p99, "lateness_p50": p50, "lateness_p99": p99}
+
+
+def _memory(lab: Lab, scale: float) -> Figures:
+    n = max(5_000, int(50_000 * scale))
+    return {
+        f"memory_{kind}": ceilings.memory(lab, n, delayed=kind == "delayed") for kind in ("delayed", "queued")
+    }
+
+
+def _set(figure: str) -> Callable[[Lab, float], Figures]:
+    return lambda lab, scale: {figure: lab.reference(4_000)}
+
+
+def _raw(figure: str, loop: Callable[[Lab, int], float], n: int) -> Callable[[Lab, float], Figures]:
+    return lambda lab, scale: {figure: loop(lab, max(5_000, int(n * scale) // 1000 * 1000))}
+
+
+def _drains(lab: Lab, scale: float) -> Figures:
+    n = max(20_000, int(100_000 * scale) // 1000 * 1000)
+    return {"drain_threads": ceilings.threads(lab, n), "drain_async": ceilings.event_loop(lab, n)}
+
+
+ALL = (
+    Measure("enqueue_one", enqueue_one, _raw("enqueue_one", ceilings.enqueue_one, 10_000), peers=True),
+    Measure(
+        "enqueue_bulk",
+        enqueue_bulk,
+        _raw("enqueue_bulk", ceilings.enqueue_bulk, 100_000),
+        needs="put_many",
+        peers=True,
+    ),
+    Measure("drain_one", drain_one, _drains, ours=BOTH, peers=True),
+    Measure("drain_two", drain_two, ours=BOTH, peers=True, repeat=2),
+    Measure("idle_start", idle_start, _wake, ours=BOTH, peers=True, repeat=1),
+    Measure("lateness", lateness, needs="put_at", peers=True, repeat=1),
+    Measure("due_at_once", due_at_once, needs="put_at", peers=True, repeat=2),
+    Measure("promote", promote, _raw("promote", ceilings.mover, 100_000)),
+    Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=True),
+    Measure("recurring_memory", recurring_memory, _set("recurring_memory"), needs="recurring"),
+    Measure("memory", memory, _memory, peers=True, repeat=1),
+    Measure("longest_script", longest_script, repeat=2),
+    Measure("server_cost", server_cost),
+    Measure("growth", growth, repeat=1),
+    Measure("idle_cost", idle_cost, repeat=1),
+    Measure("start_up", start_up),
+)
