@@ -105,7 +105,7 @@ class Server:
         for attempt in range(5):
             fresh_port = self._tcp and self._port is None
             if fresh_port:
-                self._port = _free_port()
+                self._port = self._new_port()
             self._launch()
             if self._becomes_ready(within):
                 return
@@ -189,6 +189,9 @@ class Server:
             except OSError:
                 return False
 
+    def _new_port(self) -> int:
+        return free_port()
+
     def _arguments(self) -> list[str]:
         listen = ("--bind", "127.0.0.1", "--port", str(self.port)) if self._tcp else ("--port", "0")
         return [
@@ -229,7 +232,7 @@ def _short_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="cq-", dir="/tmp"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

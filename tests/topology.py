@@ -7,7 +7,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from tests.servers import Server, eventually
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
+from redis.crc import key_slot
+
+from tests.servers import Server, eventually, free_port
 
 QUICK = 800
 """Milliseconds of silence after which the others take a server for dead. A busy machine needs some."""
@@ -129,3 +132,130 @@ class Watched(_Group):
             len(ask("SENTINEL", "SENTINELS", "mymaster")) == 2
             and len(ask("SENTINEL", "REPLICAS", "mymaster")) == self._replicas
         )
+
+
+class Node(Server):
+    """A node of a cluster, whose bus has the port 10,000 above its own; it has no name but its address."""
+
+    def __init__(self, kind: str, *options: str) -> None:
+        super().__init__(kind, *options, tcp=True)
+
+    def _new_port(self) -> int:
+        return next(port for port in iter(free_port, 0) if port < 55_536)
+
+
+class Nodes(_Group):
+    """A cluster of `masters` masters, each with so many `replicas`; the slots are spread evenly."""
+
+    def __init__(self, kind: str = "valkey-9.1", *, masters: int = 3, replicas: int = 0) -> None:
+        super().__init__()
+        self._kind = kind
+        self._masters = masters
+        self._replicas = replicas
+        self.servers: list[Server] = []
+
+    def _start(self) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(QUICK * 2))
+        options += ("--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0")
+        for _ in range(self._masters * (1 + self._replicas)):
+            self.servers.append(self._stack.enter_context(Node(self._kind, *options)))
+        first, *others = self.servers
+        masters = self.servers[: self._masters]
+        for number, master in enumerate(masters):
+            ask(master, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            slots = range(SLOTS * number // len(masters), SLOTS * (number + 1) // len(masters))
+            ask(master, "CLUSTER", "ADDSLOTS", *slots)
+        for other in others:
+            ask(other, "CLUSTER", "MEET", "127.0.0.1", first.port)
+        eventually(lambda: all(self._sees_all(server) for server in self.servers), 30)
+        for number, replica in enumerate(self.servers[self._masters :]):
+            ask(replica, "CLUSTER", "REPLICATE", self.id(masters[number % self._masters]))
+        eventually(lambda: all(self._is_whole(server) for server in self.servers), 30)
+
+    def url(self) -> str:
+        return f"redis+cluster://{','.join(f'127.0.0.1:{server.port}' for server in self.servers)}"
+
+    def flush(self) -> None:
+        for server in self.masters():
+            server.client().flushall()
+
+    def masters(self) -> list[Server]:
+        return [
+            server for server in self.servers if server.running and server.client().role()[0] == b"master"
+        ]
+
+    def id(self, server: Server) -> str:
+        found: bytes = ask(server, "CLUSTER", "MYID")
+        return found.decode()
+
+    def owner(self, key: str) -> Server:
+        """The node that serves the key's slot, as a living node sees it."""
+        return self.owner_of(key_slot(key.encode()))
+
+    def owner_of(self, slot: int) -> Server:
+        teller = next(server for server in self.servers if server.running)
+        for low, high, (_, port, *_), *_ in ask(teller, "CLUSTER", "SLOTS"):
+            if low <= slot <= high:
+                return next(server for server in self.servers if server.port == port)
+        raise AssertionError(f"nobody serves slot {slot}")
+
+    def begin_move(self, slot: int, to: Server) -> Server:
+        """Declare that the slot is on its way; returns whose it was."""
+        source = self.owner_of(slot)
+        ask(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
+        ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
+        return source
+
+    def carry(self, slot: int, source: Server, to: Server, *, at_once: int = 50) -> bool:
+        """Move some keys of the slot. False: there was none left."""
+        keys = ask(source, "CLUSTER", "GETKEYSINSLOT", slot, at_once)
+        if keys:
+            ask(source, "MIGRATE", "127.0.0.1", to.port, "", 0, 10_000, "KEYS", *keys)
+        return bool(keys)
+
+    def end_move(self, slot: int, source: Server, to: Server) -> None:
+        for server in (to, source, *(other for other in self.masters() if other not in (to, source))):
+            ask(server, "CLUSTER", "SETSLOT", slot, "NODE", self.id(to))
+
+    def move(self, slot: int, to: Server) -> int:
+        """Move a slot with its keys, the way that all servers know; returns in how many steps."""
+        source = self.begin_move(slot, to)
+        steps = 0
+        while self.carry(slot, source, to):
+            steps += 1
+        self.end_move(slot, source, to)
+        return steps
+
+    def replica_of(self, master: Server) -> Server:
+        """A replica of it that is up to date."""
+        id = self.id(master)
+        for line in ask(master, "CLUSTER", "NODES").decode().splitlines():
+            _, place, _, of, *_ = line.split(" ")
+            if of == id:
+                port = int(place.partition("@")[0].rpartition(":")[2])
+                return next(server for server in self.servers if server.port == port)
+        raise AssertionError("it has no replica")
+
+    def _sees_all(self, server: Server) -> bool:
+        nodes = ask(server, "CLUSTER", "NODES").decode()
+        return len(nodes.splitlines()) == len(self.servers) and "handshake" not in nodes
+
+    def _is_whole(self, server: Server) -> bool:
+        if b"cluster_state:ok" not in ask(server, "CLUSTER", "INFO"):
+            return False
+        rows = ask(server, "CLUSTER", "SLOTS")
+        whole = sum(high - low + 1 for low, high, *_ in rows) == SLOTS
+        followed = all(len(rest) == 1 + self._replicas for _, _, *rest in rows)
+        role = server.client().role()
+        return whole and followed and (role[0] == b"master" or role[3] == b"connected")
+
+
+def ask(server: Server, *words: Any) -> Any:
+    """The raw reply."""
+    with server.client(protocol=2) as client:
+        connection = client.connection_pool.get_connection()
+        try:
+            connection.send_command(*words)
+            return connection.read_response()
+        finally:
+            client.connection_pool.release(connection)

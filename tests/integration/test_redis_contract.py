@@ -1,10 +1,19 @@
 """The Redis backend keeps the contract, on each kind of server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
+from attrs import evolve, frozen
+from redis.crc import key_slot
 
 from chronoq.adapters.redis import open_backend
+from chronoq.adapters.redis.calls import Call, Operation
+from chronoq.adapters.redis.life import RedisLife
+from chronoq.adapters.redis.link import Link
+from chronoq.adapters.redis.lock import RedisLock
+from chronoq.adapters.redis.queue import RedisQueue
+from chronoq.adapters.redis.store import RedisStore
 from chronoq.domain.job import State
 from chronoq.domain.ports import Backend, Opening, QueuePort
 from chronoq.domain.verdict import Dead, Retry
@@ -30,10 +39,41 @@ on_each_server = pytest.mark.parametrize("any_redis", THERE, indirect=True, scop
 """Those that this machine has: a thousand lines about tests that were skipped would tell nobody anything."""
 
 
+@frozen
+class OneSlot:
+    """A link which makes sure that each operation stays within one slot, as a cluster demands it."""
+
+    link: Link
+
+    def run_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        for one in operations:
+            keys = one.keys if isinstance(one, Call) else [one.key or ""]
+            slots = {key_slot(key.encode()) for key in keys}
+            assert len(slots) == 1, f"keys of {len(slots)} slots: {keys}"
+        return self.link.run_all(operations)
+
+    def run(self, operation: Operation[Any]) -> Any:
+        return self.run_all([operation])[0]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.link, name)
+
+
 @pytest.fixture
 def backend(any_redis_url: str) -> Iterator[Backend]:
     backend = open_backend(any_redis_url, Opening(namespace="contract"))
-    yield backend
+    assert isinstance(backend.queue, RedisQueue)
+    assert isinstance(backend.lock, RedisLock)
+    assert isinstance(backend.life, RedisLife)
+    link = OneSlot(backend.queue.server.wire)
+    server = evolve(backend.queue.server, wire=link)
+    yield evolve(
+        backend,
+        queue=RedisQueue(server),
+        store=RedisStore(server),
+        lock=evolve(backend.lock, wire=link),
+        life=evolve(backend.life, wire=link),
+    )
     backend.close()
 
 

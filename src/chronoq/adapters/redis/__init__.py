@@ -8,10 +8,13 @@ from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import Command, load_scripts
 from chronoq.adapters.redis.clock import RedisClock
+from chronoq.adapters.redis.cluster import Cluster
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.life import RedisLife
+from chronoq.adapters.redis.link import Link
 from chronoq.adapters.redis.lock import RedisLock
 from chronoq.adapters.redis.names import QueueNames
+from chronoq.adapters.redis.nodes import ClusterAddress
 from chronoq.adapters.redis.queue import RedisQueue
 from chronoq.adapters.redis.sentinel import SentinelAddress
 from chronoq.adapters.redis.server import Server
@@ -26,15 +29,16 @@ __all__ = ["RedisClock", "open_backend"]
 
 
 def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
-    """The server at a redis://, rediss:// or unix:// URL, or the primary that the sentinels of a
-    redis+sentinel:// or rediss+sentinel:// URL name. The query takes redis-py's options.
+    """The server at a redis://, rediss:// or unix:// URL; the primary that the sentinels of a
+    redis+sentinel:// URL name; or the cluster to which the nodes of a redis+cluster:// URL belong
+    (rediss+... for TLS). The query takes redis-py's options.
 
     Errors: `Unreachable` (E01), `LoginRefused` (E02), `TooOld` (E03), `OtherSchema` (E19),
     `BadSetting`, `NotReady`.
     """
-    address = SentinelAddress(url) if "+sentinel://" in url else Address(url)
+    address = _address(url)
     keys = Keys(opening.namespace)
-    wire, patient = Wire(address), Wire(address, longer=LONGEST_BLOCK.total_seconds())
+    wire, patient = _link(address), _link(address, longer=LONGEST_BLOCK.total_seconds())
     try:
         clock = RedisClock(wire)
         _check(wire)
@@ -61,7 +65,18 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     )
 
 
-def _check(wire: Wire) -> None:
+def _address(url: str) -> Address:
+    kind = url.partition("://")[0].partition("+")[2]
+    return {"": Address, "sentinel": SentinelAddress, "cluster": ClusterAddress}[kind](url)
+
+
+def _link(address: Address, *, longer: float = 0) -> Link:
+    if isinstance(address, ClusterAddress):
+        return Cluster(address, longer=longer)
+    return Wire(address, longer=longer)
+
+
+def _check(wire: Link) -> None:
     version = wire.run(Command(("INFO", "server"), _version))
     if version and tuple(map(int, version.split(".")[:2])) < trouble.FLOOR:
         raise trouble.too_old(version)

@@ -16,9 +16,11 @@ class Link(Protocol):
     `NotReady`, `BackendError`.
     """
 
-    address: Address
     on_loss: Callable[[], None]
     closed: bool
+
+    @property
+    def address(self) -> Address: ...
 
     def run(self, operation: Operation[T]) -> T: ...
 

@@ -90,7 +90,7 @@ KINDS = {
     ),
     "MOVED": _never(
         "it is one node of a cluster, and the keys are on another one",
-        "A redis:// address is for one server. Give the address of a server of its own.",
+        "A redis:// address is for one server. Write redis+cluster:// instead, with some of its nodes.",
     ),
 }
 """By the word with which the server begins; MAXCLIENTS stands for one that has no word."""
