@@ -40,6 +40,15 @@ def test_a_pause_outlives_a_change() -> None:
     assert planned(stored, plan(every("5m")), now=NOW)[1].pause == Pause("holidays")
 
 
+def test_an_edit_by_a_clock_that_lags_goes_back_to_no_time_that_has_fired() -> None:
+    """S5"""
+    fired = evolve(saved(plan()), cursor=cursor(NOW + MINUTE, last=NOW))
+    _, once_more = planned(fired, plan(every("30s")), now=NOW - 10 * MINUTE)
+    assert (once_more.next, once_more.since) == (NOW + 30 * S, NOW)
+    again = evolve(fired, cursor=once_more)
+    assert planned(again, plan(every("20s")), now=NOW - 10 * MINUTE)[1].next == NOW + 20 * S
+
+
 def test_a_rhythm_that_is_over_has_no_next_time() -> None:
     assert planned(None, plan(once(NOW - S)), now=NOW)[1].next is None
 

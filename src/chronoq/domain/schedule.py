@@ -177,14 +177,15 @@ class Put(StrEnum):
 def planned(stored: Stored | None, schedule: Schedule, *, now: datetime) -> tuple[Put, Cursor]:
     """What saving `schedule` over `stored` means, and the cursor to store with it.
 
-    Unchanged: the due time is kept. Changed: it is computed anew from `now`; a pause
-    stays, and what has fired still counts.
+    Unchanged: the due time is kept. Changed: it is computed anew from `now`, or from the last time that
+    fired where a clock that lags says less (S5); a pause stays, and what has fired still counts.
     """
     now = up_to_ms(now)
     if stored is None:
         return Put.CREATED, Cursor(1, schedule.next_after(now, since=now), now)
     if stored.schedule == schedule:
         return Put.UNCHANGED, stored.cursor
+    now = max(now, stored.cursor.since, stored.cursor.last or now)
     most = schedule.policy.max_fires
     spent = most is not None and stored.cursor.fires >= most
     following = None if spent else schedule.next_after(now, since=now)
