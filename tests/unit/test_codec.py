@@ -36,7 +36,7 @@ from chronoq.domain.ports import PLAIN
 from chronoq.domain.retry import Failure, RetryPolicy
 from chronoq.domain.rhythm import cron, every, once, union
 from chronoq.domain.schedule import Cursor, Happened, Outcome, Overlap, Policy, Schedule
-from chronoq.domain.time import from_ms
+from chronoq.domain.time import EPOCH, from_ms, from_us
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 ODD = NOW + timedelta(microseconds=456)
@@ -275,3 +275,8 @@ def test_a_cursor_that_cannot_be_read_can_be_replaced(text: bytes | None) -> Non
 )
 def test_other_values_are_read_as_they_were_written(value: object) -> None:
     assert decode(type(value), encode(value)) == value  # type: ignore[arg-type]
+
+
+@given(st.integers(-62_000_000_000_000_000, 253_402_300_799_999_999))
+def test_a_moment_is_exact_to_the_microsecond_before_and_after_any_shortcut(us: int) -> None:
+    assert from_us(us) == EPOCH + timedelta(microseconds=us)

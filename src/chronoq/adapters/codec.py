@@ -24,7 +24,7 @@ from chronoq.domain.job import DEFAULTS, ENDED, Ending, Job, Options, Origin, St
 from chronoq.domain.retry import Failure
 from chronoq.domain.rhythm import rhythm_from
 from chronoq.domain.schedule import CatchUp, Cursor, Policy, Schedule
-from chronoq.domain.time import EPOCH, MS, to_ms
+from chronoq.domain.time import EPOCH, MS, from_ms, to_ms
 
 T = TypeVar("T")
 
@@ -92,12 +92,13 @@ def decode_job(id: JobId, record: bytes) -> Job:
         task, enqueued, due, *origin = orjson.loads(envelope)
         if type(task) is not str or type(enqueued) is not int or type(due) is not int:
             raise ValueError("its envelope is not [task, enqueued, due, origin]")
+        enqueued_at = from_ms(enqueued)
         return Job(
             id,
             task,
             payload,
-            EPOCH + timedelta(0, 0, 0, due),
-            EPOCH + timedelta(0, 0, 0, enqueued),
+            enqueued_at if due == enqueued else from_ms(due),
+            enqueued_at,
             _options(options) if options else DEFAULTS,
             _origin(id, origin[0]) if origin and origin[0] else None,
         )
@@ -173,9 +174,14 @@ def encode_ending(job: Job, state: State, *, at: datetime, result: bytes = b"") 
 
     The first two are plain text, so that a script which knows no JSON can compare `until` with now.
     """
-    until = up_ms(at) + keep_ms(job.options)
-    head = orjson.dumps([state, to_ms(at), "" if job.defect else job.task])
-    return b"%d %b %b\n%b" % (until, fingerprint(job).encode(), head, result)
+    until, head = _head(state, at, "" if job.defect else job.task)
+    return b"%d %b %b\n%b" % (until + keep_ms(job.options), fingerprint(job).encode(), head, result)
+
+
+@lru_cache(maxsize=64)
+def _head(state: State, at: datetime, task: str) -> tuple[int, bytes]:
+    """`at` rounded up, and the head of an ending: the same for many jobs that end in one batch."""
+    return up_ms(at), orjson.dumps([state, to_ms(at), task])
 
 
 def decode_ending(id: JobId, text: bytes) -> Remembered:

@@ -5,19 +5,26 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import field, frozen
 
+from chronoq.domain.time import EPOCH, from_us
+
+_MICROSECOND = timedelta(microseconds=1)
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def elapsed() -> timedelta:
-    """Time since boot, suspends included where the system counts them; no step of the wall clock moves it."""
-    return timedelta(microseconds=time.clock_gettime_ns(_BOOT) // 1000)
+def elapsed() -> int:
+    """Microseconds since boot, suspends included where the system counts them.
+
+    No step of the wall clock moves it.
+    """
+    return time.clock_gettime_ns(_BOOT) // 1000
 
 
 @frozen
 class SystemClock:
     """UTC as it was when the clock was made, plus what has elapsed since: it never jumps and never goes back."""
 
-    epoch: datetime = field(factory=lambda: datetime.now(UTC) - elapsed())
+    booted: int = field(factory=lambda: (datetime.now(UTC) - EPOCH) // _MICROSECOND - elapsed())
+    """Microseconds since 1970."""
 
     def now(self) -> datetime:
-        return self.epoch + elapsed()
+        return from_us(self.booted + elapsed())

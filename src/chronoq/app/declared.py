@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from chronoq.app.keys import new_key
+from chronoq.app.keys import Mint
 from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check, policy, treated
 from chronoq.app.tasks import Registry, TaskDef, default_name
 from chronoq.config import Settings
@@ -50,7 +50,7 @@ class Declared:
     registry: Registry
     dynamic: bool = False
     schedules: dict[str, Schedule] = field(factory=dict)
-    key: Callable[[], str] = new_key
+    key: Callable[[], str] = field(factory=lambda: Mint().key)
     """What names a job that was given no id."""
 
     def queue(self, queue: str) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Protocol
 
 from attrs import define, field
@@ -38,11 +38,17 @@ class Executor(Protocol):
 
 @define
 class Threads:
-    """`slots` threads that take runs from one queue."""
+    """`slots` threads that take runs from one queue.
+
+    A thread is woken by a ring of the bell, and goes on until nothing waits. Each that starts a run while
+    others wait rings for one more, so that short runs cost no ring each, and a long one holds up none.
+    """
 
     runner: Runner
     slots: int
-    waiting: "SimpleQueue[Run | None]" = field(factory=SimpleQueue)
+    waiting: deque[Run] = field(factory=deque)
+    bell: "SimpleQueue[bool]" = field(factory=SimpleQueue)
+    """True: there is something to do. False: end."""
     current: dict[int, Run | None] = field(factory=dict)
 
     def start(self) -> None:
@@ -55,19 +61,15 @@ class Threads:
     def give(self, runs: list[Run]) -> None:
         for run in runs:
             run.on_thread = True
-            self.waiting.put(run)
+        self.waiting.extend(runs)
+        self.bell.put(True)
 
     def take_back(self) -> list[Run]:
-        taken = []
-        with suppress(Empty):
-            while True:
-                if run := self.waiting.get_nowait():
-                    taken.append(run)
-        return taken
+        return _all(self.waiting)
 
     def stop(self) -> None:
         for _ in range(self.slots):
-            self.waiting.put(None)
+            self.bell.put(False)
 
     @property
     def adrift(self) -> int:
@@ -82,12 +84,35 @@ class Threads:
         return bool(runs) and all(run is not None and run.given_up for run in runs)
 
     def _work(self, slot: int) -> None:
-        while (run := self.waiting.get()) is not None:
-            self.current[slot] = run
-            self.runner.run(run)
-            self.current[slot] = None
-            if run.given_up or run.stopping:
-                self.runner.hands.changed()  # a slot that counted as taken is free again
+        while self.bell.get():
+            run: Run | None = None
+            while (run := self._next(run)) is not None:
+                self.current[slot] = run
+                self.runner.run(run)
+                self.current[slot] = None
+                if run.given_up or run.stopping:
+                    self.runner.hands.changed()  # a slot that counted as taken is free again
+
+    def _next(self, last: Run | None) -> Run | None:
+        """The next run; it starts when `last` has ended, which saves a look at the clock."""
+        try:
+            run = self.waiting.popleft()
+        except IndexError:
+            return None
+        if self.waiting and self.bell.empty():
+            self.bell.put(True)
+        if last is not None:
+            run.started = last.ended
+        return run
+
+
+def _all(waiting: deque[Run]) -> list[Run]:
+    """Empty it. Other threads may do so too."""
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(waiting.popleft())
+    return taken
 
 
 @define
@@ -112,11 +137,7 @@ class Coroutines:
         self._call(self._fill)
 
     def take_back(self) -> list[Run]:
-        taken = []
-        with suppress(IndexError):
-            while True:
-                taken.append(self.waiting.popleft())
-        return taken
+        return _all(self.waiting)
 
     def stop(self) -> None:
         if self.own is not None and self.loop is not None:
@@ -136,16 +157,21 @@ class Coroutines:
 
     def _fill(self) -> None:
         assert self.loop is not None, "started"
-        while self.waiting and len(self.tasks) < self.slots:
-            run = self.waiting.popleft()
-            task = self.loop.create_task(self.runner.arun(run))
-            self.tasks.add(task)
-            run.interrupt = partial(self._call, task.cancel)
-            task.add_done_callback(self._done)
+        with suppress(IndexError):  # taken back meanwhile
+            while len(self.tasks) < self.slots:
+                self.tasks.add(self.loop.create_task(self._run(self.waiting.popleft())))
 
-    def _done(self, task: "asyncio.Task[bool]") -> None:
-        self.tasks.discard(task)
-        self._fill()
+    async def _run(self, run: Run) -> bool:
+        task = asyncio.current_task()
+        assert task is not None, "inside its own"
+        # not before it has started: a task that is cancelled by then does nothing, not even say so
+        run.interrupt = partial(self._call, task.cancel)
+        try:
+            return await self.runner.arun(run)
+        finally:
+            self.tasks.discard(task)
+            if self.waiting:
+                self._fill()
 
     def _serve(self) -> None:
         assert self.loop is not None, "started"

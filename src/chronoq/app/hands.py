@@ -19,6 +19,7 @@ class Run:
         "claim",
         "context",
         "deadline",
+        "ended",
         "given_up",
         "interrupt",
         "on_thread",
@@ -33,6 +34,7 @@ class Run:
         self.until = claim.expires_at
         self.started: datetime | None = None
         self.deadline: datetime | None = None
+        self.ended: datetime | None = None
         self.interrupt: Callable[[], None] | None = None
         self.on_thread = False
         self.given_up = False

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,13 +101,11 @@ class Runner:
             task, (args, kwargs) = started
             limit = run.claim.job.options.timeout
             try:
-                async with asyncio.timeout(limit.total_seconds() if limit else None) as bound:
-                    value = await _called(run, task, args, kwargs)
+                called = _called(run, task, args, kwargs)
+                value = await (_within(limit, called) if limit else called)
                 verdict = self._normal(run, task, value)
-            except asyncio.CancelledError as error:
-                verdict = self._raised(run, error)
-            except TimeoutError as error:
-                verdict = self._raised(run, _timeout(limit) if limit and bound.expired() else error)
+            except _Overrun:
+                verdict = self._raised(run, _timeout(limit or ZERO))
             except BaseException as error:
                 verdict = self._raised(run, error)
         else:
@@ -121,8 +119,9 @@ class Runner:
         return run.given_up
 
     def _start(self, run: Run) -> tuple[TaskDef, Call] | Verdict:
-        now = self.clock.now()
         claim = run.claim
+        limit = claim.job.options.timeout
+        now = self.clock.now() if run.started is None or limit is not None else run.started
         if run.stopping:
             return Cancelled()
         if run.until <= now and self.hands.drop(
@@ -149,8 +148,8 @@ class Runner:
                 else f"attempt {claim.attempt}"
             )
             log.info("▶ %s  %s  %s", claim.job.task, claim.id.key, late)
-        if claim.job.options.timeout is not None and run.on_thread:
-            run.deadline = now + claim.job.options.timeout
+        if limit is not None and run.on_thread:
+            run.deadline = now + limit
             self.watch()
         return task, call
 
@@ -176,10 +175,10 @@ class Runner:
         return after_failure(run.claim, failure_of(error), now=now, chance=self.chance())
 
     def _report(self, run: Run, verdict: Verdict) -> bool:
-        now = self.clock.now()
+        run.ended = now = self.clock.now()
         if not self.hands.finish(run, verdict, now=now):
             return False
-        failed = isinstance(verdict, Retry | Dead)
+        failed = isinstance(verdict, (Retry, Dead))
         self.hands.failed += failed
         self.hands.done += not failed
         level = logging.INFO if isinstance(verdict, Done) else logging.WARNING
@@ -191,6 +190,20 @@ class Runner:
 def _called(run: Run, task: TaskDef, args: list[Any], kwargs: dict[str, Any]) -> Any:
     enter(run.context)
     return task.fn(run.context, *args, **kwargs) if task.signature.takes_context else task.fn(*args, **kwargs)
+
+
+class _Overrun(BaseException):
+    """The time of a coroutine was over. No error of a handler's is one."""
+
+
+async def _within(limit: timedelta, called: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(limit.total_seconds()) as bound:
+            return await called
+    except TimeoutError:
+        if bound.expired():
+            raise _Overrun from None
+        raise
 
 
 def _timeout(limit: timedelta) -> errors.JobTimeout:

@@ -81,8 +81,8 @@ class Worker:
         }
         self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}
         self.loops["heart"].longest_pause = timedelta(seconds=1)  # an outage must not keep it from L7
-        self.hands.changed = self.loops["fetcher"].wake.set
-        runner.watch = self.loops["heart"].wake.set
+        self.hands.changed = self.loops["fetcher"].ring
+        runner.watch = self.loops["heart"].ring
         self.fetcher.listen = self.ear.wanted.set
 
     def start(self) -> None:

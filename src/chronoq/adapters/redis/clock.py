@@ -1,6 +1,6 @@
 """The server's time, without asking for it each time."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -10,10 +10,11 @@ from chronoq.adapters.redis.calls import Command
 from chronoq.adapters.redis.link import Link
 from chronoq.adapters.system import elapsed
 from chronoq.domain.errors import BackendError
-from chronoq.domain.time import EPOCH, ZERO
+from chronoq.domain.time import from_us
 
-REFRESH = timedelta(seconds=10)
-_AFTER_FAILURE = timedelta(seconds=2)
+REFRESH = 10_000_000
+_AFTER_FAILURE = 2_000_000
+"""Microseconds, as all numbers here: this is read for every job."""
 
 
 @define
@@ -26,9 +27,9 @@ class RedisClock:
     """
 
     wire: Link
-    _offset: datetime = field(default=EPOCH, init=False)
-    _fresh_until: timedelta = field(default=ZERO, init=False)
-    _last: datetime = field(default=EPOCH, init=False)
+    _offset: int = field(default=0, init=False)
+    _fresh_until: int = field(default=0, init=False)
+    _last: int = field(default=0, init=False)
     _asking: Lock = field(factory=Lock, init=False)
     _telling: Lock = field(factory=Lock, init=False)
 
@@ -41,21 +42,24 @@ class RedisClock:
             finally:
                 self._asking.release()
         with self._telling:
-            self._last = max(self._last, self._offset + elapsed())
-            return self._last
+            now = self._offset + elapsed()
+            if now < self._last:
+                now = self._last
+            self._last = now
+        return from_us(now)
 
     def ask(self) -> None:
         """Take the server's time. Errors: `BackendError`."""
-        told = self.wire.run(Command(("TIME",), _moment))
+        told = self.wire.run(Command(("TIME",), _microseconds))
         arrived = elapsed()
         self._offset = told - arrived
         self._fresh_until = arrived + REFRESH
 
     def doubt(self) -> None:
         """Ask again at the next chance: the address may lead to another server now."""
-        self._fresh_until = ZERO
+        self._fresh_until = 0
 
 
-def _moment(reply: Any) -> datetime:
+def _microseconds(reply: Any) -> int:
     seconds, microseconds = reply
-    return EPOCH + timedelta(seconds=int(seconds), microseconds=int(microseconds))
+    return int(seconds) * 1_000_000 + int(microseconds)

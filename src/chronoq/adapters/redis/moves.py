@@ -21,8 +21,10 @@ from chronoq.adapters.redis.words import (
     Released,
     Runs,
     claims_of,
+    done_call,
     history,
     verdict_words,
+    yes_or_no,
 )
 from chronoq.adapters.written import not_before
 from chronoq.domain.errors import Unknown
@@ -181,7 +183,9 @@ class Moves:
         self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime
     ) -> Spread[bool]:
         def call(queue: str, part: list[tuple[Claim, Verdict | Released]]) -> Call[list[bool]]:
-            keys = self.server.keys.of(queue)
+            keys, ended = self.server.keys.of(queue), self.server.keys.ended(queue)
+            if short := done_call(part, keys=keys, ended=ended, script=self.server.scripts["done"], now=now):
+                return short
             fixed = (
                 *(
                     keys.leases,
@@ -196,12 +200,12 @@ class Moves:
                 *(keys.recent, keys.delayed, keys.dues, keys.failures, keys.work, keys.time, *keys.ready),
             )
             runs = Runs(keys, len(fixed) + len(part))
-            args: list[Word] = [to_ms(now), self.server.keys.ended(queue), RECENT, len(part)]
+            args: list[Word] = [to_ms(now), ended, RECENT, len(part)]
             for claim, verdict in part:
                 args += verdict_words(claim, verdict, now=now, runs=runs)
             endings = [keys.ending(claim.id.key) for claim, _ in part]
             places = (*fixed, *endings, *runs.names)
-            return Call(self.server.scripts["settle"], places, args, _yes_or_no, again=False)
+            return Call(self.server.scripts["settle"], places, args, yes_or_no, again=False)
 
         return Spread.of(verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight)
 
@@ -259,7 +263,7 @@ class Moves:
                 word for job in part for word in (job.id.key, int(job.options.priority), runs.place(job)[0])
             ]
             places = (*fixed, *runs.names)
-            return Call(self.server.scripts["revive"], places, args, _yes_or_no, again=False)
+            return Call(self.server.scripts["revive"], places, args, yes_or_no, again=False)
 
         return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
 
@@ -268,7 +272,7 @@ class Moves:
             keys = self.server.keys.of(queue)
             places = (keys.dead, keys.jobs, keys.claims, keys.notes, keys.progress, keys.stats)
             args = [id.key for id in part]
-            return Call(self.server.scripts["purge"], places, args, _yes_or_no, again=False)
+            return Call(self.server.scripts["purge"], places, args, yes_or_no, again=False)
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 
@@ -320,10 +324,6 @@ def _submitted(job: Job, answer: Any, records: Records, now: datetime) -> Submit
 
 def _moment(score: bytes) -> datetime | None:
     return from_ms(int(float(score))) if score else None
-
-
-def _yes_or_no(reply: Any) -> list[bool]:
-    return [one == 1 for one in reply]
 
 
 def _sizes(limit: int) -> list[int]:

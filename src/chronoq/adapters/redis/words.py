@@ -1,7 +1,7 @@
 """Claims and verdicts in the words of the scripts."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -9,11 +9,12 @@ from attrs import field, frozen
 
 from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, schedule_of
 from chronoq.adapters.records import Records
-from chronoq.adapters.redis.calls import Word
+from chronoq.adapters.redis.calls import Call, Script, Word
 from chronoq.adapters.redis.keys import QueueKeys
 from chronoq.adapters.written import not_before
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, State
+from chronoq.domain.ports import RECENT
 from chronoq.domain.time import MS, from_ms, to_ms
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, crashed, excused
 
@@ -74,16 +75,47 @@ def claims_of(
     """The claims that the claim script granted."""
     ends = from_ms(until)
     claims = []
-    for key, record, token, excused_, crashes in _fives(reply):
+    for key, record, past in zip(*reply, strict=True):
         job = records.read_job(JobId(queue, key.decode()), record, now=now)
-        number = int(token)
-        claims.append(Claim(job, number, number - int(excused_), worker, ends, int(crashes)))
+        token, excused_, crashes = map(int, past.split(b":")[:3]) if past else (1, 0, 0)
+        claims.append(Claim(job, token, token - excused_, worker, ends, crashes))
     return claims
 
 
-def _fives(reply: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    rest = iter(reply)
-    return zip(rest, rest, rest, rest, rest, strict=True)
+def done_call(
+    part: Sequence[tuple[Claim, Verdict | Released]],
+    *,
+    keys: QueueKeys,
+    ended: str,
+    script: Script,
+    now: datetime,
+) -> Call[list[bool]] | None:
+    """The short call for jobs that are all done, and none a run of a schedule; None when some are not."""
+    options = part[0][0].job.options
+    words: list[Word] = [ended, RECENT, keep_ms(options) + _KEPT_MS]
+    endings = []
+    for claim, verdict in part:
+        job = claim.job
+        if type(verdict) is not Done or job.options is not options or schedule_of(job):
+            return None
+        key = job.id.key
+        endings.append(keys.ending(key))
+        words += (key, str(claim.token), encode_ending(job, State.DONE, at=now, result=verdict.result))
+    places = (
+        keys.leases,
+        keys.claims,
+        keys.jobs,
+        keys.notes,
+        keys.progress,
+        keys.stops,
+        keys.stats,
+        keys.recent,
+    )
+    return Call(script, (*places, *endings), words, yes_or_no, again=False)
+
+
+def yes_or_no(reply: Any) -> list[bool]:
+    return [one == 1 for one in reply]
 
 
 def verdict_words(
@@ -91,10 +123,6 @@ def verdict_words(
 ) -> tuple[Word, ...]:
     """The twelve arguments of the settle script for one verdict."""
     job = claim.job
-    if type(verdict) is Done:  # nearly all are
-        ending = encode_ending(job, State.DONE, at=now, result=verdict.result)
-        kept = keep_ms(job.options) + _KEPT_MS
-        return (job.id.key, claim.token, "done", 0, 0, 0, 0, b"", ending, kept, *runs.place(job))
     name, state, again, note, result = _parts(verdict)
     crash = 0 if isinstance(verdict, Released) or not crashed(verdict) else to_ms(claim.expires_at)
     free = 1 if isinstance(verdict, Released) or excused(verdict) else 0

@@ -65,6 +65,16 @@ class Settling(Chapter):
         assert queue.endings([jid()], now=NOW + S) == [ending]
         assert figures(queue) == Counts(MAIL, accepted=1, done=1)
 
+    def test_of_several_jobs_that_are_done_only_those_end_that_are_held(self, queue: QueuePort) -> None:
+        """Q5: a stale verdict leaves no ending behind, and the same one twice counts once"""
+        stale, good = taken(queue, "a"), taken(queue, "b")
+        queue.release([stale], now=NOW)
+        taken(queue, "a", worker="w2")
+        verdicts = [(one, Done(result)) for one, result in ((good, b"1"), (stale, b"2"), (good, b"3"))]
+        assert queue.settle(verdicts, now=NOW) == [True, False, False]
+        assert queue.endings([jid("a"), jid("b")], now=NOW) == [None, Ending(jid("b"), State.DONE, NOW, b"1")]
+        assert figures(queue) == Counts(MAIL, accepted=2, done=1, running=1)
+
     def test_a_job_may_end_without_a_result(self, queue: QueuePort) -> None:
         queue.settle([(taken(queue), Done())], now=NOW)
         assert queue.endings([jid()], now=NOW) == [Ending(jid(), State.DONE, NOW)]

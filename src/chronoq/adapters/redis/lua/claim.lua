@@ -1,8 +1,8 @@
 -- Promote what is due, then lease ready jobs to a worker: by priority, then first in, first out.
 -- KEYS: delayed, wake:work, ready:0 .. ready:3, skips, jobs, leases, claims, paused
 -- ARGV: now, how many at most, the lease's end, worker, how many to promote at most
--- Returns: when the next delayed job is due ('': none), then for each claim
---       key, record (false: missing), token, excused, crashes
+-- Returns: when the next delayed job is due ('': none), then of the claims, each in a list of its own:
+--       keys, records (false: missing), and token, excused, crashes as one text ('': 1, 0, 0, a first claim)
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local paused = redis.call('GET', KEYS[11])
 if paused then
@@ -40,20 +40,20 @@ for lane = 3, 6 do
   end
 end
 
-local reply = {''}
+local reply = {'', keys, {}, {}}
 if #keys > 0 then
-  local records = redis.call('HMGET', KEYS[8], unpack(keys))
+  reply[3] = redis.call('HMGET', KEYS[8], unpack(keys))
   local claims = redis.call('HMGET', KEYS[10], unpack(keys))
-  local leases, written = {}, {}
+  local leases, written, histories = {}, {}, reply[4]
+  local first = '1:0:0:' .. ARGV[4]
   for i, key in ipairs(keys) do
-    local token, excused, crashes = string.match(claims[i] or '', '^(%d+):(%d+):(%d+):')
-    if not token then token, excused, crashes = '0', '0', '0' end
-    token = string.format('%d', token + 1)
     leases[2 * i - 1], leases[2 * i] = ARGV[3], key
-    written[2 * i - 1], written[2 * i] = key, table.concat({token, excused, crashes, ARGV[4]}, ':')
-    local at = #reply
-    reply[at + 1], reply[at + 2], reply[at + 3] = key, records[i], token
-    reply[at + 4], reply[at + 5] = excused, crashes
+    written[2 * i - 1], written[2 * i], histories[i] = key, first, ''
+    local token, rest = string.match(claims[i] or '', '^(%d+)(:%d+:%d+:)')
+    if token then
+      histories[i] = string.format('%d', token + 1) .. rest
+      written[2 * i] = histories[i] .. ARGV[4]
+    end
   end
   redis.call('ZADD', KEYS[9], unpack(leases))
   redis.call('HSET', KEYS[10], unpack(written))
