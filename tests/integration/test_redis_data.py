@@ -75,7 +75,8 @@ def everything(backend: Backend) -> None:
     queue.expired([MAIL], now=NOW, limit=5)
     queue.revive([claims[4].id], now=NOW)
     queue.purge([claims[5].id], now=NOW)
-    queue.settle([(claim, Done()) for claim in queue.claim([(MAIL, 1)], worker="w", lease=LEASE, now=NOW).claims], now=NOW)
+    (claim,) = queue.claim([(MAIL, 1)], worker="w", lease=LEASE, now=NOW).claims
+    queue.settle([(claim, Done())], now=NOW)
     queue.pause(MAIL, Pause("note", NOW + HOUR))
     queue.resume(MAIL)
     queue.endings([claim.id for claim in claims], now=NOW)

@@ -11,7 +11,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def elapsed() -> int:
+def ticks() -> int:
     """Microseconds since boot, suspends included where the system counts them.
 
     No step of the wall clock moves it.
@@ -19,12 +19,21 @@ def elapsed() -> int:
     return time.clock_gettime_ns(_BOOT) // 1000
 
 
+def elapsed() -> timedelta:
+    """The same as a length of time."""
+    return timedelta(microseconds=ticks())
+
+
 @frozen
 class SystemClock:
     """UTC as it was when the clock was made, plus what has elapsed since: it never jumps and never goes back."""
 
-    booted: int = field(factory=lambda: (datetime.now(UTC) - EPOCH) // _MICROSECOND - elapsed())
-    """Microseconds since 1970."""
+    epoch: datetime = field(factory=lambda: datetime.now(UTC) - elapsed())
+    _start: int = field(init=False)
+
+    @_start.default
+    def _microseconds(self) -> int:
+        return (self.epoch - EPOCH) // _MICROSECOND
 
     def now(self) -> datetime:
-        return from_us(self.booted + elapsed())
+        return from_us(self._start + ticks())

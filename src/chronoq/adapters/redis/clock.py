@@ -8,7 +8,7 @@ from attrs import define, field
 
 from chronoq.adapters.redis.calls import Command
 from chronoq.adapters.redis.link import Link
-from chronoq.adapters.system import elapsed
+from chronoq.adapters.system import ticks
 from chronoq.domain.errors import BackendError
 from chronoq.domain.time import from_us
 
@@ -34,15 +34,15 @@ class RedisClock:
     _telling: Lock = field(factory=Lock, init=False)
 
     def now(self) -> datetime:
-        if elapsed() >= self._fresh_until and self._asking.acquire(blocking=False):
+        if ticks() >= self._fresh_until and self._asking.acquire(blocking=False):
             try:
                 self.ask()
             except BackendError:
-                self._fresh_until = elapsed() + _AFTER_FAILURE
+                self._fresh_until = ticks() + _AFTER_FAILURE
             finally:
                 self._asking.release()
         with self._telling:
-            now = self._offset + elapsed()
+            now = self._offset + ticks()
             if now < self._last:
                 now = self._last
             self._last = now
@@ -51,7 +51,7 @@ class RedisClock:
     def ask(self) -> None:
         """Take the server's time. Errors: `BackendError`."""
         told = self.wire.run(Command(("TIME",), _microseconds))
-        arrived = elapsed()
+        arrived = ticks()
         self._offset = told - arrived
         self._fresh_until = arrived + REFRESH
 
