@@ -30,9 +30,10 @@ UNSEEN = timedelta(seconds=60)
 
 
 class Signals:
-    """The first SIGTERM or SIGINT asks for a graceful stop, the second ends the process at once."""
+    """The first SIGTERM or SIGINT asks for a graceful stop, the second does `last` and ends the process at once."""
 
-    def __init__(self, *, interrupt: bool = True) -> None:
+    def __init__(self, *, interrupt: bool = True, last: Callable[[], object] = lambda: None) -> None:
+        self._last = last
         self._heard: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may interrupt its get
         self.stopping = False
         signal.signal(signal.SIGTERM, self._hear)
@@ -40,6 +41,7 @@ class Signals:
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         if self.stopping:
+            self._last()
             os.write(2, b"stopped at once: what was running comes back when its leases have run out\n")
             os._exit(128 + number)
         self.stopping = True

@@ -13,6 +13,7 @@ from chronoq.app.worker import Worker
 from chronoq.cli import logs
 from chronoq.cli.base import FAILURE, OK, Cli, Command, Misuse
 from chronoq.cli.process import Signals, Watch, banner, counted, log, persist
+from chronoq.cli.supervisor import supervise, supervised
 from chronoq.domain.time import brief
 
 
@@ -26,6 +27,14 @@ from chronoq.domain.time import brief
 )
 @click.option("--concurrency", metavar="N", help="Jobs at once.  [default: 8]")
 @click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, 512),
+    default=1,
+    show_default=True,
+    help="Worker processes, each with its own slots; one that falls is begun anew.",
+)
+@click.option(
     "--lease", metavar="DURATION", help="A silent worker's job is taken over after this.  [default: 10s]"
 )
 @click.option("--grace", metavar="DURATION", help="Time for jobs to finish on a stop.  [default: 30s]")
@@ -36,6 +45,7 @@ def worker(
     cli: Cli,
     queues: str | None,
     concurrency: str | None,
+    processes: int,
     lease: str | None,
     grace: str | None,
     burst: bool,
@@ -51,8 +61,11 @@ def worker(
     app = cli.app(concurrency=concurrency, lease=lease, grace=grace)
     cli.refuse_private(app, f"Use 'dev --app {cli.path}': it runs scheduler and worker in one process. ")
     served = chosen(app, queues)
+    if processes > 1 and not supervised():
+        logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
+        return supervise(processes)
     logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
-    signals = Signals()
+    signals, parent = Signals(), os.getppid()
     introduce(app, served)
     made = persist(lambda: app.worker(served), signals)
     if made is None:
@@ -60,7 +73,9 @@ def worker(
     made.start()
     watch = Loop("watch", Watch(app.backend), app.backend.clock, made.trouble)
     watch.start()
-    signals.until(lambda: made.failed.is_set() or (burst and made.idle))
+    signals.until(
+        lambda: made.failed.is_set() or (burst and made.idle) or (supervised() and os.getppid() != parent)
+    )
     watch.stop()
     return finish(made)
 
