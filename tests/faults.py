@@ -6,22 +6,27 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from chronoq import JobHandle, Scheduler
 from chronoq.api.task import Task
 from chronoq.domain.job import Counts, State
 from tests.faults_app import ROOT, Ledger, working
 from tests.proc import Process, chronoq
-from tests.servers import Server
 
 SETTINGS = {"CHRONOQ_LEASE": "2s", "CHRONOQ_LOCK_TTL": "1s", "CHRONOQ_CONCURRENCY": "4"}
 
 
-class Stage:
-    """One application on one server: what the test does itself, and the processes that it starts."""
+class Place(Protocol):
+    """A server, or a group of servers."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def url(self) -> str: ...
+
+
+class Stage:
+    """One application on one store: what the test does itself, and the processes that it starts."""
+
+    def __init__(self, server: Place, folder: Path) -> None:
         self.server = server
         self.folder = folder
         self.ledger = Ledger(folder / "ledger")
@@ -70,7 +75,7 @@ class Stage:
 
 
 @contextmanager
-def on_stage(server: Server, folder: Path) -> Iterator[Stage]:
+def on_stage(server: Place, folder: Path) -> Iterator[Stage]:
     stage = Stage(server, folder)
     try:
         yield stage
