@@ -66,8 +66,9 @@ class Producer:
 
 
 @contextmanager
-def two_workers_and_a_scheduler(stage: Stage) -> Iterator[list[Process]]:
-    with stage.worker("-q") as one, stage.worker("-q") as two, stage.process("scheduler", "-q") as scheduler:
+def two_workers_and_a_scheduler(stage: Stage, **settings: str) -> Iterator[list[Process]]:
+    scheduler = stage.process("scheduler", "-q")
+    with stage.worker("-q", **settings) as one, stage.worker("-q", **settings) as two, scheduler:
         yield [one, two, scheduler]
 
 
@@ -138,7 +139,8 @@ def check_failover(servers: Any, folder: Path) -> None:
 
     with on_stage(servers, folder) as stage:
         producer = Producer(stage)
-        with two_workers_and_a_scheduler(stage) as processes, producer.at_work():
+        # longer than a failover takes: a lease that lapses meanwhile makes its job run again
+        with two_workers_and_a_scheduler(stage, lease="15s") as processes, producer.at_work():
             eventually(lambda: stage.ledger.count("end") > 100, 30)
             victim = primary()
             victim.kill()
