@@ -10,12 +10,12 @@ from chronoq import Scheduler, errors
 from chronoq.adapters.system import SystemClock, elapsed
 from chronoq.app.executors import Coroutines, Threads
 from chronoq.app.hands import Hands, Run
-from chronoq.app.runner import Runner
+from chronoq.app.runner import LAG, Runner
 from chronoq.app.tasks import Registry, TaskDef
 from chronoq.domain.job import State
-from chronoq.domain.verdict import Cancelled, Done
+from chronoq.domain.verdict import Cancelled, Done, Retry
 from tests.servers import eventually
-from tests.unit.made import NOW, claim
+from tests.unit.made import NOW, S, claim, options
 
 
 class Shop:
@@ -136,6 +136,30 @@ def test_all_threads_are_stuck_when_every_run_was_given_up(shop: Shop) -> None:
     shop.runner.give_up(runs[1])
     assert shop.threads.stuck
     assert shop.threads.adrift == 2
+
+
+def test_a_loop_that_a_handler_blocks_does_not_turn_and_its_job_has_a_deadline_all_the_same(
+    shop: Shop,
+) -> None:
+    async def block() -> None:
+        shop.begun.append("block")
+        assert shop.go_on.wait(20)
+
+    shop.registry.add(TaskDef("block", block, "default"))
+    assert shop.coroutines.turns(), "nothing runs there"
+    run = shop.hands.take(claim("a", task="block", payload=b"[[],{}]", options=options(timeout=S)))
+    shop.coroutines.give([run])
+    eventually(lambda: shop.begun)
+    assert run.deadline is not None
+    assert run.started is not None
+    assert run.deadline == run.started + S + LAG
+    assert not shop.coroutines.turns(within=0.05)
+    assert shop.runner.give_up(run)
+    ((_, verdict),) = shop.hands.outbox
+    assert isinstance(verdict, Retry)
+    assert "JobTimeout" in verdict.failure.type
+    shop.go_on.set()
+    eventually(shop.coroutines.turns)
 
 
 def test_threads_end_when_they_are_stopped() -> None:

@@ -148,6 +148,14 @@ class Coroutines:
     def adrift(self) -> int:
         return 0  # a coroutine that is given up is cancelled
 
+    def turns(self, within: float = 0.5) -> bool:
+        """Whether the loop answers. A handler that never awaits blocks it, and every other one with it."""
+        if not self.tasks:
+            return True
+        turned = threading.Event()
+        self._call(turned.set)
+        return turned.wait(within)
+
     def _call(self, what: Callable[[], object]) -> None:
         assert self.loop is not None, "started"
         with suppress(

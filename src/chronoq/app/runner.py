@@ -35,6 +35,9 @@ from chronoq.domain.verdict import (
 
 log = logging.getLogger("chronoq.jobs")
 
+LAG = timedelta(seconds=5)
+"""How far an event loop may be behind with a timeout of its own before it counts as blocked."""
+
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 8_000
 
@@ -113,7 +116,7 @@ class Runner:
         return self._report(run, verdict)
 
     def give_up(self, run: Run) -> bool:
-        """A thread is past its timeout: its job fails, whatever the thread does later."""
+        """A handler is past its timeout: its job fails, whatever its thread does later, or the loop it blocks."""
         limit = run.claim.job.options.timeout
         run.given_up = self._report(run, self._raised(run, _timeout(limit or ZERO)))
         return run.given_up
@@ -124,9 +127,8 @@ class Runner:
         now = self.clock.now() if run.started is None or limit is not None else run.started
         if run.stopping:
             return Cancelled()
-        if run.until <= now and self.hands.drop(
-            run
-        ):  # this process stood still: it is somebody else's job now
+        # this process stood still: it is somebody else's job by now
+        if run.until <= now and self.hands.drop(run):
             log.warning("⚠ %s  %s  not started: its lease had run out", claim.job.task, claim.id.key)
             return Cancelled()
         if verdict := before_start(claim, now=now):
@@ -148,9 +150,10 @@ class Runner:
                 else f"attempt {claim.attempt}"
             )
             log.info("▶ %s  %s  %s", claim.job.task, claim.id.key, late)
-        if limit is not None and run.on_thread:
-            run.deadline = now + limit
-            self.watch()
+        if limit is not None:
+            run.deadline = now + limit + (ZERO if run.on_thread else LAG)
+            if run.on_thread:
+                self.watch()
         return task, call
 
     def _normal(self, run: Run, task: TaskDef, value: Any) -> Verdict:

@@ -43,7 +43,8 @@ class Worker:
     loop: asyncio.AbstractEventLoop | None = None
     trouble: Trouble = field(factory=Trouble)
     failed: threading.Event = field(factory=threading.Event)
-    """Set when every thread is stuck past its job's timeout: the process had better be replaced."""
+    """Set when every thread is stuck past its job's timeout, or the event loop is blocked by a job past its
+    own: the process had better be replaced."""
     hands: Hands = field(init=False)
     threads: Threads = field(init=False)
     coroutines: Coroutines = field(init=False)
@@ -142,7 +143,7 @@ class Worker:
         self.loops["fetcher"].wake.set()
 
     def _on_timeout(self) -> None:
-        if self.threads.stuck:
+        if self.threads.stuck or not self.coroutines.turns():
             self.failed.set()
 
     def _vitals(self) -> Vitals:
