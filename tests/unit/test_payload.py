@@ -1,13 +1,16 @@
 """Arguments and results as JSON, there and back."""
 
+import inspect
 import math
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from json import dumps
 from typing import Any, Literal
 from uuid import UUID
 
@@ -17,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoq.app.payload import converter, decoded, encoded, result_bytes
+from chronoq.app.payload import DEPTH, converter, decoded, encoded, result_bytes
 from chronoq.app.signature import Signature
 from chronoq.domain.errors import BadArgument, NotStorable, TooLarge
 
@@ -239,8 +242,8 @@ def test_e11_says_what_was_expected_and_what_came() -> None:
         Signature.of(send).decode(b"[[42],{}]")
     assert caught.value.code == "E11"
     assert str(caught.value) == (
-        "Argument 'to' of send() expected str, got int 42. "
-        "Failed without a retry: the same input would fail again."
+        "Argument 'to' of send() expected str, got int. "
+        "Failed without a retry: the same input would fail again.\nIt was 42."
     )
 
 
@@ -304,7 +307,7 @@ def test_stored_arguments_that_nest_too_deep_are_refused() -> None:
     def send(to: Any) -> None: ...
 
     deep = b"[" * 1_020 + b"12345678901234567890123" + b"]" * 1_020
-    with pytest.raises(BadArgument, match="cannot be read"):
+    with pytest.raises(BadArgument, match="nested more than 100 levels deep"):
         Signature.of(send).decode(b"[[" + deep + b"],{}]")
 
 
@@ -322,3 +325,61 @@ def test_a_class_of_ones_own_travels_once_its_hooks_are_registered() -> None:
     signature = Signature.of(far)
     (spot,), _ = signature.decode(signature.encode([Spot(3)], {}, limit=100))
     assert far(spot) == 3
+
+
+def nest(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = {"a": value, "b": "[[["} if level % 2 else [value, 2]
+    return value
+
+
+def test_what_lies_too_deep_is_refused_on_both_sides() -> None:
+    assert decoded(encoded(nest(DEPTH))) == nest(DEPTH)
+    assert decoded(encoded(["[" * 500])) == ["[" * 500]
+    with pytest.raises(ValueError, match="nested more than 100 levels deep"):
+        encoded(nest(DEPTH + 1))
+    with pytest.raises(ValueError, match="nested more than 100 levels deep"):
+        decoded(orjson.dumps(nest(DEPTH + 1)))
+
+
+def send(to: str, *, copy: int = 0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"", "cannot be used"),
+        (b"[[],{}", "cannot be used"),
+        (b"[1,2]", r"they are not \[args, kwargs\]"),
+        (b"7", "they are not"),
+        (b"[[],[]]", "they are not"),
+        (b"[{},{}]", "they are not"),
+        (b"[[],{},1]", "they are not"),
+        (b"[[],{}]", "fit its signature: missing"),
+        (b'[["a","b"],{}]', "too many positional arguments"),
+        (b'[["a"],{"to":"b"}]', "multiple values"),
+        (b'[["a"],{"self":1}]', "unexpected keyword"),
+        (b'[["a"],{"copy":18446744073709551616}]', "longer than 64 bits"),
+        (b'[["' + b"a" * 300 + b'"],{}]', "they are 309 bytes, and max_payload of this worker is 300 bytes"),
+    ],
+)
+def test_stored_arguments_that_do_not_fit_are_refused_with_the_reason(payload: bytes, why: str) -> None:
+    with pytest.raises(BadArgument, match=why):
+        Signature.of(send).decode(payload, limit=300)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+)
+
+
+@given(st.binary(max_size=50) | json_values.map(lambda value: dumps(value).encode()))
+def test_whatever_is_stored_is_a_call_or_a_bad_argument(payload: bytes) -> None:
+    def it(a: int, b: list[str] | None = None, **more: float) -> None: ...
+
+    for fn in (it, send, lambda *args, **kwargs: None):
+        with suppress(BadArgument):
+            args, kwargs = Signature.of(fn).decode(payload)
+            inspect.signature(fn).bind(*args, **kwargs)

@@ -13,6 +13,9 @@ from chronoq.domain.errors import BadArgument, NotStorable, TooLarge
 if TYPE_CHECKING:
     from cattrs import Converter
 
+DEPTH = 100
+"""How deep lists and objects may lie in each other: deeper ones would exhaust the stack of those who walk them."""
+
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 
@@ -68,7 +71,22 @@ def encoded(value: Any) -> bytes:
         raise
     if b"null" in data:
         _refuse_nan(value)
+    if _deep(data):
+        raise ValueError(f"it is nested more than {DEPTH} levels deep")
     return data
+
+
+def _deep(data: bytes) -> bool:
+    """Whether JSON is nested too deep. Only what has so many brackets is walked."""
+    if data.count(b"[") + data.count(b"{") <= DEPTH:
+        return False
+    level = [orjson.loads(data)]
+    for _ in range(DEPTH):
+        inner = [within for one in level for within in (one.values() if isinstance(one, dict) else one)]
+        level = [one for one in inner if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _unstructured(value: Any) -> Any:
@@ -105,6 +123,8 @@ def _refuse_nan(value: Any) -> None:
 def decoded(data: bytes) -> Any:
     """The value of stored JSON. Errors: `ValueError` for what is not JSON, or holds an integer past 64 bits."""
     value = orjson.loads(data)
+    if _deep(data):
+        raise ValueError(f"it is nested more than {DEPTH} levels deep")
     if _LONG_NUMBER.search(data) and _has_huge(data):
         raise ValueError("an integer is longer than 64 bits")
     return value
@@ -130,13 +150,14 @@ def sized(data: bytes, *, limit: int, what: str) -> bytes:
     """`data`, if it is not above `limit` bytes. Errors: `TooLarge` (E12)."""
     if len(data) > limit:
         raise TooLarge(
-            f"{what} are {_bytes(len(data))} (limit {_bytes(limit)}). Nothing was enqueued. "
+            f"{what} are {sizes(len(data))} (limit {sizes(limit)}). Nothing was enqueued. "
             "Store the data elsewhere and pass a reference, or raise max_payload."
         )
     return data
 
 
-def _bytes(count: int) -> str:
+def sizes(count: int) -> str:
+    """So many bytes, as people read it."""
     for unit, size in (("MB", 1_000_000), ("kB", 1_000)):
         if count >= size:
             return f"{count / size:.1f}".removesuffix(".0") + f" {unit}"
@@ -153,7 +174,7 @@ def result_bytes(value: Any, *, task: str, limit: int) -> bytes:
         ) from None
     if len(data) > limit:
         raise TooLarge(
-            f"The result of {task} is {_bytes(len(data))} (limit {_bytes(limit)}). Return a reference."
+            f"The result of {task} is {sizes(len(data))} (limit {sizes(limit)}). Return a reference."
         )
     return data
 
@@ -188,12 +209,12 @@ def _is_concrete(annotation: Any) -> bool:
 
 
 def bad_argument(name: str, task: str, annotation: Any, value: Any, error: Exception) -> BadArgument:
-    """E11, in words."""
+    """E11, in words. The value, and what may quote it, come after the first line: that one is logged."""
     wanted = (
         getattr(annotation, "__name__", str(annotation)) if isinstance(annotation, type) else str(annotation)
     )
     reason = "" if isinstance(error, TypeError) and str(error).startswith("expected") else f" ({error})"
     return BadArgument(
-        f"Argument {name!r} of {task}() expected {wanted}, got {type(value).__name__} {shown(value)}{reason}. "
-        "Failed without a retry: the same input would fail again."
+        f"Argument {name!r} of {task}() expected {wanted}, got {type(value).__name__}. "
+        f"Failed without a retry: the same input would fail again.\nIt was {shown(value)}{reason}."
     )

@@ -19,7 +19,7 @@ from chronoq.domain import errors
 from chronoq.domain.job import Claim
 from chronoq.domain.ports import Clock
 from chronoq.domain.retry import Failure
-from chronoq.domain.time import ZERO, brief, duration
+from chronoq.domain.time import ZERO, brief, duration, later
 from chronoq.domain.verdict import (
     Cancelled,
     Dead,
@@ -138,7 +138,7 @@ class Runner:
             hint = self.registry.hint(claim.job.task)
             return unknown_task(claim, now=now, park_for=self.park_for, hint=hint)
         try:
-            call = task.signature.decode(claim.job.payload)
+            call = task.signature.decode(claim.job.payload, limit=self.max_payload)
         except errors.BadArgument as error:
             return Dead(Failure("BadArgument", str(error)))
         run.started = now
@@ -151,7 +151,7 @@ class Runner:
             )
             log.info("▶ %s  %s  %s", claim.job.task, claim.id.key, late)
         if limit is not None:
-            run.deadline = now + limit + (ZERO if run.on_thread else LAG)
+            run.deadline = later(now, limit + (ZERO if run.on_thread else LAG))
             if run.on_thread:
                 self.watch()
         return task, call
@@ -172,7 +172,7 @@ class Runner:
         now = self.clock.now()
         if isinstance(error, errors.Snooze):
             try:
-                return Snooze(now + duration(error.delay), error.reason)  # type: ignore[arg-type]
+                return Snooze(later(now, duration(error.delay)), error.reason)  # type: ignore[arg-type]
             except errors.BadDuration as bad:
                 error = bad
         return after_failure(run.claim, failure_of(error), now=now, chance=self.chance())

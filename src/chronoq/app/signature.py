@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 from attrs import define
 
 from chronoq.app.context import Context
-from chronoq.app.payload import bad_argument, decoded, encoded, reader, sized
+from chronoq.app.payload import bad_argument, decoded, encoded, reader, sized, sizes
 from chronoq.domain.errors import BadArgument, BadCall, NotStorable
 
 Call = tuple[list[Any], dict[str, Any]]
@@ -95,12 +95,21 @@ class Signature:
             f"The arguments of {self.label}() cannot be stored: {error}. Nothing was enqueued."
         )
 
-    def decode(self, payload: bytes) -> Call:
+    def decode(self, payload: bytes, *, limit: int | None = None) -> Call:
         """The call that `encode` stored, annotated arguments structured. Errors: `BadArgument` (E11)."""
+        if limit is not None and len(payload) > limit:
+            raise self._unfit(
+                f"they are {sizes(len(payload))}, and max_payload of this worker is {sizes(limit)}"
+            )
         try:
-            args, kwargs = decoded(payload)
+            call = decoded(payload)
         except (ValueError, TypeError, RecursionError) as error:
-            raise BadArgument(f"The stored arguments of {self.label}() cannot be read: {error}.") from None
+            raise self._unfit(str(error)) from None
+        match call:
+            case [list() as args, dict() as kwargs]:
+                pass
+            case _:
+                raise self._unfit("they are not [args, kwargs]")
         if kwargs or not self.least <= len(args) <= self.most:
             try:
                 self.parameters.bind(*args, **kwargs)
@@ -118,6 +127,9 @@ class Signature:
             except Exception as error:
                 raise bad_argument(name, self.label, annotation, value, error) from None
         return args, kwargs
+
+    def _unfit(self, reason: str) -> BadArgument:
+        return BadArgument(f"The stored arguments of {self.label}() cannot be used: {reason}.")
 
     def read_result(self, data: bytes) -> Any:
         """A stored result in the form of the return annotation."""

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.retry import Failure, RetryPolicy
-from chronoq.domain.time import ZERO
+from chronoq.domain.time import ZERO, later
 
 LEAST_MEMORY = timedelta(minutes=1)
 """Every ended id is recognised for at least this long, so that a submission sent twice is one job."""
@@ -93,7 +93,7 @@ class Job:
     @property
     def expires_at(self) -> datetime | None:
         """From then on it is not started any more; None: never."""
-        return None if self.options.expires is None else self.due + self.options.expires
+        return None if self.options.expires is None else later(self.due, self.options.expires)
 
     @property
     def run_of(self) -> ScheduleId | None:

@@ -116,3 +116,11 @@ def brief(length: timedelta) -> str:
         return f"{hours}h{minutes}m" if minutes else f"{hours}h"
     days, hours = divmod(hours, 24)
     return f"{days}d{hours}h" if hours else f"{days}d"
+
+
+def later(moment: datetime, length: timedelta) -> datetime:
+    """`moment + length`; the last moment that there is when it would lie beyond."""
+    try:
+        return moment + length
+    except OverflowError:
+        return datetime.max.replace(microsecond=0, tzinfo=UTC)

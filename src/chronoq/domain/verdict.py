@@ -7,7 +7,7 @@ from attrs import frozen
 
 from chronoq.domain.job import Claim, State
 from chronoq.domain.retry import Failure
-from chronoq.domain.time import brief
+from chronoq.domain.time import brief, later
 
 LONGEST_PARKING = timedelta(seconds=60)
 
@@ -97,7 +97,7 @@ def after_failure(claim: Claim, failure: Failure, *, now: datetime, chance: floa
     policy = claim.job.options.retry
     if claim.attempt > policy.retries or not policy.wants(failure):
         return Dead(failure)
-    return Retry(now + policy.delay(claim.attempt, chance=chance), failure)
+    return Retry(later(now, policy.delay(claim.attempt, chance=chance)), failure)
 
 
 def after_lapse(claim: Claim, *, now: datetime, max_crashes: int) -> Retry | Dead:
