@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import Attribute, field, fields, frozen
 
+from chronoq.domain.durability import IN_MEMORY, Durability
 from chronoq.domain.errors import BadSetting, ChronoqError, UnknownOption, near
 from chronoq.domain.identity import name
 from chronoq.domain.masking import HIDDEN, masked
@@ -35,6 +36,10 @@ def _positive(value: Any) -> timedelta:
     if length == ZERO:
         raise ValueError("a duration above zero is needed")
     return length
+
+
+def _durability(value: Any) -> Durability:
+    return Durability.of(value)
 
 
 def _keys(value: Any) -> tuple[SigningKey, ...]:
@@ -101,6 +106,11 @@ class Settings:
         default="chronoq",
         converter=_namespace,
         metadata={"help": "first part of every stored key"},
+    )
+    durability: Durability = field(
+        default=IN_MEMORY,
+        converter=_durability,
+        metadata={"help": "what an acknowledgement stands for: memory, aof, replica:N"},
     )
     concurrency: int = field(
         default=8, converter=_count, metadata={"help": "jobs that a worker runs at once"}

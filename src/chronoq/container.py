@@ -43,7 +43,10 @@ class Container(containers.DeclarativeContainer):
         open_backend,
         url=settings.provided.url,
         opening=providers.Factory(
-            Opening, namespace=settings.provided.namespace, signing=settings.provided.signed
+            Opening,
+            namespace=settings.provided.namespace,
+            durability=settings.provided.durability,
+            signing=settings.provided.signed,
         ),
     )
     registry = providers.ThreadSafeSingleton(Registry)

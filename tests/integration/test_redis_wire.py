@@ -268,8 +268,8 @@ class Cutting:
     def _requests(self, client: socket.socket, upstream: socket.socket) -> None:
         try:
             while data := client.recv(65536):
-                upstream.sendall(data)
                 self.asked = b"EVAL" in data
+                upstream.sendall(data)
         except OSError:
             pass
 

@@ -100,7 +100,10 @@ class QueueFull(ChronoqError):
 
 
 class Unknown(ChronoqError):
-    """The reply was lost: the job may or may not be stored. Ask by its id, or submit it again: same id, one job."""
+    """The reply was lost: the job may or may not be stored, or not as durably as was asked for.
+
+    Ask by its id, or submit it again: same id, one job.
+    """
 
     def __init__(self, message: str, *, ids: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -179,6 +182,10 @@ class OtherSchema(BackendError):
 
 class NotReady(BackendError):
     """The server answers, but refuses for now (loading, read-only, busy, full). Trying again can help."""
+
+
+class NotDurable(NotReady):
+    """It was carried out, but is not confirmed to be as durable as was asked for. Asking again can help."""
 
 
 class Snooze(ChronoqError):

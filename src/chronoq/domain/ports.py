@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from chronoq.domain.durability import IN_MEMORY, Durability
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.lease import Lease, Presence, Process, Vitals
@@ -277,6 +278,8 @@ class Opening:
 
     namespace: str = "chronoq"
     """First part of every stored key."""
+    durability: Durability = IN_MEMORY
+    """How much has to be safe before anything is acknowledged."""
     signing: Signing = NO_SIGNING
     """With what the records of jobs and schedules are signed and checked."""
 

@@ -9,6 +9,7 @@ from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import Command, load_scripts
 from chronoq.adapters.redis.clock import RedisClock
 from chronoq.adapters.redis.cluster import Cluster
+from chronoq.adapters.redis.durable import confirmation
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.life import RedisLife
 from chronoq.adapters.redis.link import Link
@@ -44,6 +45,7 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
         _check(wire)
         wire.run(Command(("GET", keys.schema), lambda text: _check_schema(text, address)))
         clock.ask()
+        wire.confirmation = confirmation(wire, opening.durability)
     except BaseException:
         wire.close()
         raise

@@ -50,14 +50,18 @@ def load_scripts() -> Scripts:
 
 @frozen
 class Call(Generic[T]):
-    """One script call. `again`: done twice, it has done the same and answers the same, so a lost reply may
-    be asked for once more."""
+    """One script call.
+
+    `again`: done twice, it has done the same and answers the same, so a lost reply may be asked for once
+    more. `durable`: its answer counts when what it did is as durable as the user has asked for.
+    """
 
     script: Script
     keys: Sequence[str]
     args: Sequence[Word]
     parse: Callable[[Any], T]
     again: bool = True
+    durable: bool = False
 
     @property
     def key(self) -> str:
@@ -80,6 +84,7 @@ class Command(Generic[T]):
     words: Sequence[Word]
     parse: Callable[[Any], T]
     again: bool = True
+    durable: bool = False
 
     @property
     def key(self) -> str | None:

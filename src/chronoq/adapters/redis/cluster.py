@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as ConnectionEnded
 from chronoq.adapters.redis import blocking, trouble
 from chronoq.adapters.redis.address import Line
 from chronoq.adapters.redis.calls import Call, Command, Operation
+from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.adapters.redis.nodes import ClusterAddress, Nodes, Place
 from chronoq.adapters.redis.wire import Wire
 from chronoq.adapters.system import elapsed
@@ -88,6 +89,16 @@ class Cluster:
         self.nodes = Nodes(address, longer, lambda: self.on_loss())
         self._taken: dict[int, Wire] = {}
 
+    @property
+    def confirmation(self) -> Confirmation | None:
+        return self.nodes.confirmation
+
+    @confirmation.setter
+    def confirmation(self, confirmation: Confirmation | None) -> None:
+        self.nodes.confirmation = confirmation
+        for wire in self.nodes.wires:
+            wire.confirmation = confirmation
+
     def run(self, operation: Operation[T]) -> T:
         return self.run_all([operation])[0]
 
@@ -141,6 +152,11 @@ class Cluster:
 
     def give_back(self, connection: Line, *, broken: bool = False) -> None:
         self._taken.pop(id(connection)).give_back(connection, broken=broken)
+
+    def each(self) -> Sequence[Link]:
+        if not self.nodes.map.places:
+            self.nodes.refresh(self.nodes.map)
+        return [self.nodes.wire(place) for place in self.nodes.map.places]
 
     def close(self) -> None:
         self.closed = True
@@ -222,7 +238,8 @@ class Cluster:
         one = batch.operations[spot]
         words = one.words_in_full if isinstance(one, Call) else one.words  # ASKING holds for one command
         try:
-            _, reply = self.nodes.wire(place).replies([Command(("ASKING",), bool), Command(words, one.parse)])
+            asked = Command(words, one.parse, durable=one.durable)
+            _, reply = self.nodes.wire(place).replies([Command(("ASKING",), bool), asked])
         except trouble.Lost as error:
             batch.lost([spot], error)
         except Unreachable as error:
@@ -240,7 +257,8 @@ class Cluster:
 
     def _said(self, place: Place, error: Exception) -> BackendError:
         said = trouble.refused(self.nodes.address.node(place), error) or BackendError(str(error))
-        said.__cause__ = error
+        if said is not error:
+            said.__cause__ = error
         return said
 
     def _poll(self, lists: Sequence[str], seconds: float) -> str:

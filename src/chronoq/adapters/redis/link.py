@@ -1,23 +1,34 @@
 """What carries operations to where their keys are: one server, or the nodes of a cluster."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chronoq.adapters.redis.address import Address, Line
-from chronoq.adapters.redis.calls import Operation
+from chronoq.adapters.redis.calls import Operation, Word
+from chronoq.domain.errors import BackendError
 
 T = TypeVar("T")
 
 
+class Confirmation(Protocol):
+    """What is sent after operations that are to be durable, and what its reply amounts to."""
+
+    @property
+    def words(self) -> Sequence[Word]: ...
+    def check(self, reply: Any) -> BackendError | None: ...
+
+
 class Link(Protocol):
-    """Safe for many threads. `on_loss` is told whenever a connection broke.
+    """Safe for many threads. `on_loss` is told whenever a connection broke; `confirmation` follows what is
+    to be durable, in the same round trip.
 
     Errors: `Unreachable` (nothing was sent), `Lost` (sent, but the answer never came), `LoginRefused`,
-    `NotReady`, `BackendError`.
+    `NotReady`, `NotDurable` (carried out, but not confirmed), `BackendError`.
     """
 
     on_loss: Callable[[], None]
     closed: bool
+    confirmation: Confirmation | None
 
     @property
     def address(self) -> Address: ...
@@ -37,5 +48,9 @@ class Link(Protocol):
         ...
 
     def give_back(self, connection: Line, *, broken: bool = False) -> None: ...
+
+    def each(self) -> "Sequence[Link]":
+        """A link to each server that serves keys now."""
+        ...
 
     def close(self) -> None: ...

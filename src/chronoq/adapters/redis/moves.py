@@ -27,7 +27,7 @@ from chronoq.adapters.redis.words import (
     yes_or_no,
 )
 from chronoq.adapters.written import not_before
-from chronoq.domain.errors import Unknown
+from chronoq.domain.errors import NotDurable, Unknown
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, State
 from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted
@@ -63,9 +63,9 @@ class Moves:
                 weight=lambda job: 1 + len(job.payload) // _HEAVY,
                 before=names.before,
             )
-        except Lost as error:
+        except (Lost, NotDurable) as error:
             raise Unknown(
-                f"{error} {_unknown(jobs)}",
+                f"{error} {_unknown(jobs, error)}",
                 ids=[str(job.id) for job in jobs],
             ) from error
         for job in jobs:
@@ -103,7 +103,8 @@ class Moves:
                 for job, answer in zip(jobs, reply, strict=True)
             ]
 
-        return Call(self.server.scripts["submit"], (*fixed, *endings, *runs.names), args, parse)
+        places = (*fixed, *endings, *runs.names)
+        return Call(self.server.scripts["submit"], places, args, parse, durable=True)
 
     def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
         args = (to_ms(now), min(limit, _MOST))
@@ -143,7 +144,7 @@ class Moves:
             )
             args = (to_ms(now), size, until, worker, _PROMOTED_PER_CLAIM)
             # run twice, it would lease twice as much: a lost reply is left to the leases' end
-            calls.append(Call(self.server.scripts["claim"], places, args, list, again=False))
+            calls.append(Call(self.server.scripts["claim"], places, args, list, again=False, durable=True))
         records = self.server.records
         claims: list[Claim] = []
         nexts: list[datetime] = []
@@ -205,7 +206,7 @@ class Moves:
                 args += verdict_words(claim, verdict, now=now, runs=runs)
             endings = [keys.ending(claim.id.key) for claim, _ in part]
             places = (*fixed, *endings, *runs.names)
-            return Call(self.server.scripts["settle"], places, args, yes_or_no, again=False)
+            return Call(self.server.scripts["settle"], places, args, yes_or_no, again=False, durable=True)
 
         return Spread.of(verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight)
 
@@ -250,7 +251,14 @@ class Moves:
                 args += (job.id.key, ending, keep_ms(job.options) + KEPT // MS, *runs.place(job))
             endings = [keys.ending(job.id.key) for job in part]
             script, places = self.server.scripts["cancel"], (*fixed, *endings, *runs.names)
-            return Call(script, places, args, lambda reply: [_CANCELS[one] for one in reply], again=False)
+            return Call(
+                script,
+                places,
+                args,
+                lambda reply: [_CANCELS[one] for one in reply],
+                again=False,
+                durable=True,
+            )
 
         return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
 
@@ -263,7 +271,7 @@ class Moves:
                 word for job in part for word in (job.id.key, int(job.options.priority), runs.place(job)[0])
             ]
             places = (*fixed, *runs.names)
-            return Call(self.server.scripts["revive"], places, args, yes_or_no, again=False)
+            return Call(self.server.scripts["revive"], places, args, yes_or_no, again=False, durable=True)
 
         return self.server.spread(self._read(ids, now), queue=lambda job: job.id.queue, call=call)
 
@@ -272,20 +280,22 @@ class Moves:
             keys = self.server.keys.of(queue)
             places = (keys.dead, keys.jobs, keys.claims, keys.notes, keys.progress, keys.stats)
             args = [id.key for id in part]
-            return Call(self.server.scripts["purge"], places, args, yes_or_no, again=False)
+            return Call(self.server.scripts["purge"], places, args, yes_or_no, again=False, durable=True)
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 
     def pause(self, queue: str, pause: Pause) -> None:
         until = 0 if pause.until is None else up_ms(pause.until)
         self.server.wire.run(
-            Command(("SET", self.server.keys.of(queue).paused, f"{until} {pause.note}"), bool)
+            Command(("SET", self.server.keys.of(queue).paused, f"{until} {pause.note}"), bool, durable=True)
         )
 
     def resume(self, queue: str) -> bool:
         keys = self.server.keys.of(queue)
         places = (keys.paused, keys.work, keys.skips, *keys.ready)
-        return self.server.wire.run(Call(self.server.scripts["resume"], places, (), bool, again=False))
+        return self.server.wire.run(
+            Call(self.server.scripts["resume"], places, (), bool, again=False, durable=True)
+        )
 
     def _read(self, ids: Sequence[JobId], now: datetime) -> list[Job]:
         """The jobs as they are stored, whose priority and schedule a script has to be told."""
@@ -301,13 +311,11 @@ class Moves:
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 
 
-def _unknown(jobs: Sequence[Job]) -> str:
-    first = str(jobs[0].id)
-    if len(jobs) == 1:
-        return (
-            f"Job '{first}' may be stored: ask app.job('{first}').status(), or submit it again under that id."
-        )
-    return f"{len(jobs)} jobs, '{first}' first, may be stored: submit them again under the same ids, each is one."
+def _unknown(jobs: Sequence[Job], error: Exception) -> str:
+    first, stored = str(jobs[0].id), "stored" if isinstance(error, NotDurable) else "maybe stored"
+    if len(jobs) > 1:
+        return f"{len(jobs)} jobs, '{first}' first, are {stored}: submit them again under the same ids, each is one."
+    return f"Job '{first}' is {stored}: ask app.job('{first}').status(), or submit it again under that id."
 
 
 def _submitted(job: Job, answer: Any, records: Records, now: datetime) -> Submitted:

@@ -11,6 +11,7 @@ from redis.crc import key_slot
 
 from chronoq.adapters.redis.address import Address, Group
 from chronoq.adapters.redis.calls import Command
+from chronoq.adapters.redis.link import Confirmation
 from chronoq.adapters.redis.wire import Wire
 from chronoq.domain.errors import BackendError, BadSetting, Unreachable
 
@@ -61,6 +62,7 @@ class Nodes:
     _map: SlotMap = field(factory=lambda: SlotMap([None] * SLOTS), init=False)
     _wires: dict[Place, Wire] = field(factory=dict, init=False)
     _asking: Lock = field(factory=Lock, init=False)
+    confirmation: Confirmation | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
 
     @_seeds.default
@@ -85,7 +87,7 @@ class Nodes:
         wire = self._wires.get(place)
         if wire is None:
             made = Wire(self.address.node(place), longer=self.longer)
-            made.closed, made.on_loss = self._closed, self.on_loss
+            made.closed, made.on_loss, made.confirmation = self._closed, self.on_loss, self.confirmation
             wire = self._wires.setdefault(place, made)
         return wire
 

@@ -41,7 +41,7 @@ class RedisStore:
         names = self.server.names
         calls: list[Operation[Any]] = [
             *names.before(queue),
-            Call(self.server.scripts["put"], places, args, bool, again=False),
+            Call(self.server.scripts["put"], places, args, bool, again=False, durable=True),
         ]
         stored = bool(self.server.wire.run_all(calls)[-1])
         names.stored(queue)
@@ -58,7 +58,7 @@ class RedisStore:
                 *(keys.ledger(id.key) for id in part),
             )
             args, yes_or_no = [id.key for id in part], lambda reply: [one == 1 for one in reply]
-            return Call(self.server.scripts["drop"], places, args, yes_or_no, again=False)
+            return Call(self.server.scripts["drop"], places, args, yes_or_no, again=False, durable=True)
 
         return self.server.spread(ids, queue=_queue_of, call=call)
 
@@ -160,7 +160,9 @@ class RedisStore:
                 args += (int(job.run_of is not None), self.server.records.job(job))
         places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
         script = self.server.scripts["fire"]
-        return Call(script, places, args, lambda reply: [_FIRED[one] for one in reply], again=False)
+        return Call(
+            script, places, args, lambda reply: [_FIRED[one] for one in reply], again=False, durable=True
+        )
 
 
 def _wake(cursor: Cursor) -> Word:

@@ -140,6 +140,8 @@ def leaves(error: object) -> bool:
 
 def refused(address: Address, error: Exception) -> BackendError | None:
     """What the server said no to; None when `error` is no answer of the server but a connection's end."""
+    if isinstance(error, BackendError):
+        return error
     if word := word_of(error):
         return _said(address, word, error)
     if isinstance(error, raised.ConnectionError | raised.TimeoutError | raised.InvalidResponse | OSError):
@@ -180,7 +182,7 @@ def unopened(address: Address, error: Exception) -> BackendError:
     )
 
 
-def lost(address: Address, error: Exception) -> Lost:
+def lost(address: Address | str, error: Exception) -> Lost:
     why, _ = _reason(error)
     return Lost(
         f"Lost {address} before it answered ({why}). It may have carried out what it was asked. "

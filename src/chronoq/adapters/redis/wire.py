@@ -13,6 +13,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Call, Operation, Script, Word, popping
+from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
 T = TypeVar("T")
@@ -24,13 +25,15 @@ FORGOTTEN = 3
 class Wire:
     """Safe for many threads: each round trip has a connection of its own, taken from a pool.
 
-    `on_loss` is told whenever a connection broke. Errors: `Unreachable` (nothing was sent), `Lost`
-    (sent, but the answer never came), `LoginRefused`, `NotReady`, `BackendError`.
+    `on_loss` is told whenever a connection broke. `confirmation` follows what is to be durable, in the
+    same round trip. Errors: `Unreachable` (nothing was sent), `Lost` (sent, but the answer never came),
+    `LoginRefused`, `NotReady`, `NotDurable` (carried out, but not confirmed), `BackendError`.
     """
 
     def __init__(self, address: Address, *, longer: float = 0) -> None:
         self.address = address
         self.on_loss: Callable[[], None] = lambda: None
+        self.confirmation: Confirmation | None = None
         self.closed = False
         self._pool = address.pool(longer=longer)
         self._pid = getpid()
@@ -97,6 +100,9 @@ class Wire:
                 self.give_back(self._idle.pop(), broken=True)
         self.on_loss()
 
+    def each(self) -> Sequence[Link]:
+        return [self]
+
     def close(self) -> None:
         self.closed = True
         self._pool.disconnect()
@@ -127,31 +133,43 @@ class Wire:
         replies = self.replies(operations)
         for reply in replies:
             if isinstance(reply, Exception):
-                raise trouble.refused(self.address, reply) or BackendError(str(reply)) from reply
+                error = trouble.refused(self.address, reply) or BackendError(str(reply))
+                raise error from (None if error is reply else reply)
         return replies
 
     def replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
-        """As the server gave them, in one round trip; what it refused is redis-py's exception in that place."""
+        """As the server gave them, in one round trip; what it refused is redis-py's exception in that place.
+
+        What is not confirmed to be durable has `NotDurable` in its place.
+        """
         connection, broken = self.take(), True
+        last = self.confirmation if any(one.durable for one in operations) else None
         try:
-            replies = self._answers(connection, operations)
+            replies = self._answers(connection, operations, [last.words] if last else [])
             broken = any(trouble.leaves(reply) for reply in replies)
         finally:
             # replies that nobody read would answer somebody else's question
             self.give_back(connection, broken=broken)
         if broken:
             self._leave()
+        if last:
+            answer = last.check(replies.pop())
+            for at, one in enumerate(operations):
+                if answer and one.durable and not isinstance(replies[at], Exception):
+                    replies[at] = answer
         return replies
 
-    def _answers(self, connection: Line, operations: Sequence[Operation[T]]) -> list[Any]:
+    def _answers(
+        self, connection: Line, operations: Sequence[Operation[T]], last: list[Sequence[Word]]
+    ) -> list[Any]:
         """One for each, after sending what the server has forgotten: what it does not know it has not run."""
-        replies = self._exchange(connection, [one.words for one in operations])
+        replies = self._exchange(connection, [*(one.words for one in operations), *last])
         for _ in range(FORGOTTEN):
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not unknown:
                 break
-            again = self._exchange(connection, _in_full([operations[at] for at in unknown]))
-            for at, reply in zip(unknown, again, strict=True):
+            again = self._exchange(connection, [*_in_full([operations[at] for at in unknown]), *last])
+            for at, reply in zip([*unknown, *range(-len(last), 0)], again, strict=True):
                 replies[at] = reply
         return replies
 

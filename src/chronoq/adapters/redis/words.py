@@ -111,7 +111,7 @@ def done_call(
         keys.stats,
         keys.recent,
     )
-    return Call(script, (*places, *endings), words, yes_or_no, again=False)
+    return Call(script, (*places, *endings), words, yes_or_no, again=False, durable=True)
 
 
 def yes_or_no(reply: Any) -> list[bool]:

@@ -10,9 +10,21 @@ from chronoq.adapters.sqlite.people import SqliteLife, SqliteLock
 from chronoq.adapters.sqlite.queue import SqliteQueue
 from chronoq.adapters.sqlite.store import SqliteStore
 from chronoq.adapters.system import SystemClock
+from chronoq.domain.durability import Durability, refused
 from chronoq.domain.ports import PLAIN, Backend, Opening
 
 __all__ = ["open_backend"]
+
+
+def _refuse_more(wanted: Durability, address: Address) -> None:
+    """A commit that is synced is on the disk before anybody hears of it."""
+    if wanted.replicas:
+        raise refused(
+            wanted, str(address.path), "a file has no replicas", "Ask for aof, or use a redis:// URL."
+        )
+    if wanted.synced and address.synchronous != "full":
+        why = f"synchronous={address.synchronous} acknowledges before the disk has it"
+        raise refused(wanted, str(address.path), why, "Leave synchronous= out, or ask for less.")
 
 
 def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
@@ -23,6 +35,7 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     """
     check_version()
     address = Address.parse(url)
+    _refuse_more(opening.durability, address)
     refuse_remote(address.path)
     bells = Bells.beside(address.path)
     data = Database(address, opening.namespace, Records.of(opening), bells.ring)
