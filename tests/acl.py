@@ -100,7 +100,7 @@ ROLES = {
                 *("queue.expired", "queue.promote", "queue.wait_ready", "queue.queues"),
                 *("store.find", "store.get", "life.roll"),
             ),
-            ("claim", "extend", "settle", "report", "expired", "promote", "stored"),
+            ("claim", "extend", "settle", "done", "report", "expired", "promote", "stored"),
             {
                 "BLPOP": ("wake:work",),
                 "HKEYS": ("schedules",),

@@ -206,7 +206,7 @@ UNTOLD = {"store.fire"}
 """Only the contract calls it: its firings are many lines to make."""
 
 ALSO = {
-    "producer": {"queue.extend", "queue.revive", "queue.purge"},
+    "producer": {"queue.extend", "queue.revive", "queue.purge", "queue.settle"},
     "worker": {
         *("queue.revive", "queue.purge", "queue.pause", "queue.resume", "queue.wait_due"),
         *("store.put", "store.due", "store.live"),
