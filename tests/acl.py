@@ -128,8 +128,8 @@ ROLES = {
         _SUBMITTING,
         _PLANNING,
         Role(
-            ("queue.revive", "queue.purge", "queue.pause", "queue.resume"),
-            ("revive", "purge", "resume"),
+            ("queue.adopt", "queue.revive", "queue.purge", "queue.pause", "queue.resume"),
+            ("adopt", "revive", "purge", "resume"),
             {"SET": ("paused",)},
         ),
     ),

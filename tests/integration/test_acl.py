@@ -18,7 +18,7 @@ from chronoq import Scheduler
 from chronoq.adapters.redis import open_backend
 from chronoq.cli.main import run
 from chronoq.domain.errors import BackendError
-from chronoq.domain.job import Pause, Progress, State
+from chronoq.domain.job import Pause, Progress, Snapshot, State
 from chronoq.domain.lease import Kind, Lease, Process, Vitals
 from chronoq.domain.ports import Backend
 from chronoq.domain.verdict import Done
@@ -167,6 +167,7 @@ def test_a_server_takes_the_files_as_they_are_and_lets_nobody_in_before_there_is
 
 VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "queue.submit": lambda b, _: b.queue.submit([job("new")], now=NOW),
+    "queue.adopt": lambda b, _: b.queue.adopt([Snapshot(job("old"), State.READY)], now=NOW),
     "queue.promote": lambda b, _: b.queue.promote([MAIL], now=NOW, limit=9),
     "queue.claim": lambda b, _: b.queue.claim([(MAIL, 1)], worker="w", lease=LEASE, now=NOW),
     "queue.extend": lambda b, claim: b.queue.extend([claim], lease=LEASE, now=NOW),
@@ -206,7 +207,7 @@ UNTOLD = {"store.fire"}
 """Only the contract calls it: its firings are many lines to make."""
 
 ALSO = {
-    "producer": {"queue.extend", "queue.revive", "queue.purge", "queue.settle"},
+    "producer": {"queue.adopt", "queue.extend", "queue.revive", "queue.purge", "queue.settle"},
     "worker": {
         *("queue.revive", "queue.purge", "queue.pause", "queue.resume", "queue.wait_due"),
         *("store.put", "store.due", "store.live"),

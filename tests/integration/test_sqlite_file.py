@@ -20,6 +20,7 @@ from chronoq.adapters.sqlite.opening import check_version
 from chronoq.adapters.sqlite.queue import SqliteQueue
 from chronoq.adapters.sqlite.statements import SQL, schema
 from chronoq.adapters.system import SystemClock
+from chronoq.domain.durability import Durability
 from chronoq.domain.errors import BackendError, BadSetting, NotReady, OtherSchema, TooOld, Unreachable
 from chronoq.domain.job import Options, State
 from chronoq.domain.lease import Kind, Process
@@ -77,6 +78,24 @@ def test_a_path_is_relative_with_three_slashes_and_absolute_with_four(
     assert Address.parse("sqlite:////var/jobs.db?synchronous=NORMAL") == Address(
         Path("/var/jobs.db"), "normal"
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "query", "says"),
+    [
+        ("replica:1", "", "a file has no replicas"),
+        ("aof", "?synchronous=normal", "acknowledges before the disk has it"),
+    ],
+)
+def test_durability_that_a_file_cannot_give_is_refused(
+    path: Path, wanted: str, query: str, says: str
+) -> None:
+    """A1"""
+    with pytest.raises(BadSetting, match=says):
+        open_backend(f"sqlite:///{path}{query}", Opening(durability=Durability.of(wanted)))
+    assert not path.exists()
+    for fine in ("aof", "memory"):
+        open_backend(f"sqlite:///{path}", Opening(durability=Durability.of(fine))).close()
 
 
 def test_an_old_sqlite_is_refused() -> None:

@@ -222,6 +222,18 @@ class Lockstep(RuleBasedStateMachine):
         limits = None if room is None else {"x": room}
         self.ask(lambda side: side.queue.submit(jobs, now=self.now, room=limits))
 
+    @rule(which=st.lists(index, min_size=1, max_size=3), fresh=st.booleans())
+    def adopt(self, which: list[int], fresh: bool) -> None:
+        """Take over what stands somewhere here, as if it came from elsewhere."""
+        live = (State.DELAYED, State.READY, State.DEAD)
+        found = [one for one in self.sides[0].queue.get(sorted(self.known), now=self.now) if one]
+        standing = [one for one in found if one.state in live and not self.lingers(one.job.id)]
+        picked = [
+            evolve(one, job=evolve(one.job, id=self.fresh(one.job.id) if fresh else one.job.id))
+            for one in self.pick(which, standing)
+        ]
+        self.ask(lambda side: side.queue.adopt(picked, now=self.now))
+
     @rule(limit=st.integers(1, 4))
     def promote(self, limit: int) -> None:
         self.ask(lambda side: side.queue.promote(QUEUES, now=self.now, limit=limit))

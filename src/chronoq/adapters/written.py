@@ -11,6 +11,7 @@ from chronoq.adapters.codec import (
     Remembered,
     decode,
     decode_ending,
+    encode,
     up_ms,
 )
 from chronoq.domain.identity import JobId
@@ -30,6 +31,20 @@ def note_of(text: bytes | None) -> Note:
         return Note() if text is None else decode(Note, text)
     except Malformed as error:
         return Note(Failure("BadRecord", str(error)))
+
+
+def note_text(one: Snapshot) -> bytes:
+    """Why the job waits or died, as it is stored; b"" where there is nothing to say."""
+    note = Note(one.failure, one.reason)
+    return b"" if note == Note() else encode(note)
+
+
+def standing(one: Snapshot, now: datetime) -> tuple[State, int]:
+    """Where a job of another store is to stand, and since or until when: what has come due meanwhile is ready."""
+    if one.state is State.DEAD:
+        return State.DEAD, to_ms(one.until or now)
+    due = to_ms(now) if one.until is None or one.state is State.READY else not_before(one.until, now)
+    return (State.DELAYED if due > to_ms(now) else State.READY), due
 
 
 def progress_of(text: bytes | None) -> Progress | None:

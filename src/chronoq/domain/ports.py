@@ -91,6 +91,13 @@ class QueuePort(Protocol):
         """
         ...
 
+    def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
+        """Store jobs as they stand in another store: delayed, ready (at the back) or dead, with their history.
+
+        Idempotent by id, as `submit` is. Tokens are kept, so that they go on growing (L4).
+        """
+        ...
+
     def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
         """Move at most `limit` due jobs of each queue from delayed to ready, in order of due time."""
         ...
@@ -288,8 +295,31 @@ PLAIN = Opening()
 
 
 @frozen
+class Kept:
+    """A file that a backend keeps, and how many bytes it has."""
+
+    path: str
+    bytes: int
+
+
+class Upkeep(Protocol):
+    """What a backend can do that keeps everything in a file of its own."""
+
+    def backup(self, destination: str) -> Kept:
+        """A copy of one instant, in a new file, while everybody goes on. Errors: `BadSetting` when it is there."""
+        ...
+
+    def vacuum(self) -> tuple[Kept, Kept]:
+        """Give the room of what is gone back to the disk, in small steps; the file before and after."""
+        ...
+
+
+@frozen
 class Backend:
-    """The four ports and the clock of one store. `close` gives back what it holds; nothing is used after."""
+    """The four ports and the clock of one store. `close` gives back what it holds; nothing is used after.
+
+    `upkeep`: for a store that is a file; None where the store has tools of its own for that.
+    """
 
     queue: QueuePort
     store: StorePort
@@ -297,3 +327,4 @@ class Backend:
     life: LifePort
     clock: Clock
     close: Callable[[], None]
+    upkeep: Upkeep | None = None

@@ -17,7 +17,7 @@ def open_backend(url: str = "memory://", opening: Opening = PLAIN) -> Backend:
     if opening.durability != IN_MEMORY:
         raise refused(
             *(opening.durability, url, "all of it is gone with this process"),
-            "Use a redis:// URL, or ask for less.",
+            "Use a sqlite:/// or redis:// URL, or ask for less.",
         )
     room = Room()
     return Backend(

@@ -27,6 +27,10 @@ class MemoryQueue:
         with self.room as shelves:
             return [_submit(shelves[job.id.queue], job, now, (room or {}).get(job.id.queue)) for job in jobs]
 
+    def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
+        with self.room as shelves:
+            return [_adopt(shelves[one.job.id.queue], one, now) for one in snapshots]
+
     def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
         with self.room as shelves:
             return [
@@ -172,16 +176,31 @@ class MemoryQueue:
 
 
 def _submit(shelf: Shelf, job: Job, now: datetime, room: int | None) -> Submitted:
+    if (taken := _taken(shelf, job, now)) is not None:
+        return taken
+    if room is not None and len(shelf.jobs) >= room:
+        return Submitted.FULL
+    shelf.add(job, now=now)
+    return Submitted.ACCEPTED
+
+
+def _taken(shelf: Shelf, job: Job, now: datetime) -> Submitted | None:
+    """What is said of a job whose key is in use; None when it is free."""
     key = job.id.key
     if key in shelf.jobs:
         return Submitted.DUPLICATE if shelf.jobs[key].job.same_work(job) else Submitted.CONFLICT
     if memory := shelf.remembered(key, now=now):
         return Submitted.DUPLICATE if memory.work == fingerprint(job) else Submitted.CONFLICT
-    if key in shelf.skips:
-        return Submitted.DUPLICATE
-    if room is not None and len(shelf.jobs) >= room:
-        return Submitted.FULL
-    shelf.add(job, now=now)
+    return Submitted.DUPLICATE if key in shelf.skips else None
+
+
+def _adopt(shelf: Shelf, one: Snapshot, now: datetime) -> Submitted:
+    if (taken := _taken(shelf, one.job, now)) is not None:
+        return taken
+    past = (one.token, one.token - one.attempt, one.crashes, one.worker, one.failure, one.reason)
+    shelf.adopt(
+        Entry(one.job, *past), one.until if one.state is not State.READY else None, one.state, now=now
+    )
     return Submitted.ACCEPTED
 
 

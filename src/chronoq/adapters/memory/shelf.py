@@ -89,6 +89,18 @@ class Shelf:
             self.runs.setdefault(job.run_of.key, {})[job.id.key] = None
         self.place(job.id.key, job.due, now=now)
 
+    def adopt(self, entry: Entry, at: datetime | None, state: State, *, now: datetime) -> None:
+        """Store a job with its history, where it stood elsewhere."""
+        key = entry.job.id.key
+        self.jobs[key] = entry
+        self.stats["accepted"] += 1
+        if state is State.DEAD:
+            self.dead[key] = at or now
+            return
+        if entry.job.run_of:
+            self.runs.setdefault(entry.job.run_of.key, {})[key] = None
+        self.place(key, at or now, now=now)
+
     def place(self, key: str, due: datetime, *, now: datetime, front: bool = False) -> None:
         """Put a job that stands nowhere to ready, at the back, or to delayed when it is not due yet."""
         priority = self.jobs[key].job.options.priority

@@ -23,13 +23,14 @@ from chronoq.adapters.redis.words import (
     claims_of,
     done_call,
     history,
+    history_text,
     verdict_words,
     yes_or_no,
 )
-from chronoq.adapters.written import not_before
+from chronoq.adapters.written import not_before, note_text, standing
 from chronoq.domain.errors import NotDurable, Unknown
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import Claim, Job, Pause, Progress, State
+from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted
 from chronoq.domain.time import MS, from_ms, to_ms
 from chronoq.domain.verdict import Verdict
@@ -105,6 +106,43 @@ class Moves:
 
         places = (*fixed, *endings, *runs.names)
         return Call(self.server.scripts["submit"], places, args, parse, durable=True)
+
+    def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
+        names = self.server.names
+        answers = self.server.spread(
+            snapshots,
+            queue=lambda one: one.job.id.queue,
+            call=lambda queue, part: self._adopt(queue, part, now),
+            weight=lambda one: 1 + len(one.job.payload) // _HEAVY,
+            before=names.before,
+        )
+        for one in snapshots:
+            names.stored(one.job.id.queue)
+        return answers
+
+    def _adopt(self, queue: str, part: list[Snapshot], now: datetime) -> Call[list[Submitted]]:
+        keys = self.server.keys.of(queue)
+        fixed = (
+            *(keys.jobs, keys.skips, keys.stats, keys.delayed, keys.claims, keys.notes, keys.dead),
+            *(keys.work, keys.time, *keys.ready),
+        )
+        runs = Runs(keys, len(fixed) + len(part))
+        args: list[Word] = [to_ms(now), len(part)]
+        for one in part:
+            job, place, at, past = one.job, *standing(one, now), history_text(one)
+            run = 0 if place is State.DEAD else runs.place(job)[0]
+            args += (job.id.key, place.value, int(job.options.priority), at, past, note_text(one), run)
+            args.append(self.server.records.job(job))
+        endings = [keys.ending(one.job.id.key) for one in part]
+
+        def parse(reply: Any) -> list[Submitted]:
+            return [
+                _submitted(one.job, answer, self.server.records, now)
+                for one, answer in zip(part, reply, strict=True)
+            ]
+
+        places = (*fixed, *endings, *runs.names)
+        return Call(self.server.scripts["adopt"], places, args, parse, durable=True)
 
     def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
         args = (to_ms(now), min(limit, _MOST))

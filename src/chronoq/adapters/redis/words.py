@@ -13,7 +13,7 @@ from chronoq.adapters.redis.calls import Call, Script, Word
 from chronoq.adapters.redis.keys import QueueKeys
 from chronoq.adapters.written import not_before
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import Claim, Job, State
+from chronoq.domain.job import Claim, Job, Snapshot, State
 from chronoq.domain.ports import RECENT
 from chronoq.domain.time import MS, from_ms, to_ms
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, crashed, excused
@@ -45,6 +45,11 @@ def history(text: bytes | None) -> History:
     if not found:
         return History()
     return History(int(found[1]), int(found[2]), int(found[3]), found[4].decode(errors="replace"))
+
+
+def history_text(one: Snapshot) -> str:
+    """The history of a job that was looked at; "" if it was never claimed."""
+    return f"{one.token}:{one.token - one.attempt}:{one.crashes}:{one.worker}" if one.token else ""
 
 
 @frozen

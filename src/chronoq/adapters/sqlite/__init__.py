@@ -9,6 +9,7 @@ from chronoq.adapters.sqlite.opening import check_version, prepare
 from chronoq.adapters.sqlite.people import SqliteLife, SqliteLock
 from chronoq.adapters.sqlite.queue import SqliteQueue
 from chronoq.adapters.sqlite.store import SqliteStore
+from chronoq.adapters.sqlite.upkeep import SqliteUpkeep
 from chronoq.adapters.system import SystemClock
 from chronoq.domain.durability import Durability, refused
 from chronoq.domain.ports import PLAIN, Backend, Opening
@@ -35,8 +36,8 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     """
     check_version()
     address = Address.parse(url)
-    _refuse_more(opening.durability, address)
     refuse_remote(address.path)
+    _refuse_more(opening.durability, address)
     bells = Bells.beside(address.path)
     data = Database(address, opening.namespace, Records.of(opening), bells.ring)
     try:
@@ -58,4 +59,5 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
         life=SqliteLife(data),
         clock=clock,
         close=close,
+        upkeep=SqliteUpkeep(data, clock),
     )

@@ -1,17 +1,14 @@
 """What the parts of the ports do alike: batches by queue, new jobs, what is due first, pauses."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TypeVar
 
-from chronoq.adapters.codec import Malformed, decode, schedule_of
+from chronoq.adapters.codec import Malformed, decode
 from chronoq.adapters.sqlite.database import Step
-from chronoq.adapters.sqlite.rows import HINTS, Row
+from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
-from chronoq.adapters.written import not_before
-from chronoq.domain.job import Job, Pause
-from chronoq.domain.time import to_ms
+from chronoq.domain.job import Pause
 
 Item = TypeVar("Item")
 
@@ -35,30 +32,6 @@ def sooner(at: int, before: int | None) -> bool:
     return before is None or at < before
 
 
-def add_jobs(step: Step, row: Row, jobs: Iterable[Job], now: datetime) -> None:
-    """Store new jobs whose keys are free."""
-    values, ready, first = [], 0, None
-    for job in jobs:
-        due, at = not_before(job.due, now), to_ms(now)
-        if due <= at:
-            ready += 1
-            place, turn = "ready", row.to_back()
-        else:
-            row.delayed += 1
-            place, turn = "delayed", due
-            first = due if first is None else min(first, due)
-        run = schedule_of(job) if job.origin else None
-        values.append(
-            (row.id, job.id.key, place, int(job.options.priority), turn, run or None, step.records.job(job))
-        )
-    if first is not None and sooner(first, earliest(step, row)):
-        row.time += 1
-    row.known = 1
-    row.accepted += len(values)
-    row.work += min(ready, HINTS)
-    step.db.executemany(SQL["jobs.add"], values)
-
-
 def paused(row: Row, now: datetime) -> bool:
     pause = pause_of(row.pause)
     return pause is not None and pause.holds(now)
@@ -70,13 +43,3 @@ def pause_of(text: bytes | None) -> Pause | None:
         return None if text is None else decode(Pause, text)
     except Malformed as error:
         return Pause(str(error))
-
-
-def taken(
-    step: Step, row: Row, names: Sequence[str], now: datetime
-) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Which of these keys are live, with their records, and which are remembered, with their endings."""
-    asked = json.dumps(names)
-    live = dict(step.db.execute(SQL["jobs.taken"], (row.id, asked)).fetchall())
-    ended = dict(step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now))).fetchall())
-    return live, ended

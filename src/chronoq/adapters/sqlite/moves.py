@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from chronoq.adapters.codec import encode, fingerprint, is_work
-from chronoq.adapters.sqlite.common import add_jobs, by_queue, paused, taken
+from chronoq.adapters.codec import encode
+from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs
+from chronoq.adapters.sqlite.common import by_queue, paused
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.ends import end
 from chronoq.adapters.sqlite.rows import HINTS, Row
@@ -14,9 +15,8 @@ from chronoq.adapters.sqlite.settling import settle
 from chronoq.adapters.sqlite.stand import Stand, stands
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.waits import Hints
-from chronoq.adapters.written import remembered
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import Claim, Job, Pause, Progress, State
+from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
 from chronoq.domain.time import from_ms, to_ms
 from chronoq.domain.verdict import Verdict
@@ -41,25 +41,36 @@ class Moves:
             answers = [Submitted.ACCEPTED] * len(jobs)
             for name, part in by_queue(jobs, lambda job: job.id.queue).items():
                 row = step.queue(name)
-                live, ended = taken(step, row, [job.id.key for _, job in part], now)
+                taken = Taken.among(step, row, [job.id.key for _, job in part], now)
                 limit = (room or {}).get(name)
-                new: dict[str, Job] = {}
+                new: list[Job] = []
                 for place, job in part:
-                    key = job.id.key
-                    if (other := new.get(key)) is not None:
-                        answers[place] = _told(job, fingerprint(other))
-                    elif key in live:
-                        answers[place] = _told(
-                            job, fingerprint(step.records.read_job(job.id, live[key], now=now))
-                        )
-                    elif memory := remembered(job.id, ended.get(key), now):
-                        answers[place] = _told(job, memory.work)
+                    if (told := taken.told(job)) is not None:
+                        answers[place] = told
                     elif limit is not None and row.live + len(new) >= limit:
                         answers[place] = Submitted.FULL
                     else:
-                        new[key] = job
+                        new.append(taken.take(job))
                 if new:
-                    add_jobs(step, row, new.values(), now)
+                    add_jobs(step, row, new, now)
+            return answers
+
+        return self.data.write(work)
+
+    def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
+        def work(step: Step) -> list[Submitted]:
+            answers = [Submitted.ACCEPTED] * len(snapshots)
+            for name, part in by_queue(snapshots, lambda one: one.job.id.queue).items():
+                row = step.queue(name)
+                taken = Taken.among(step, row, [one.job.id.key for _, one in part], now)
+                new: list[Snapshot] = []
+                for place, one in part:
+                    if (told := taken.told(one.job)) is not None:
+                        answers[place] = told
+                    else:
+                        taken.take(one.job)
+                        new.append(one)
+                adopt_jobs(step, row, new, now)
             return answers
 
         return self.data.write(work)
@@ -207,10 +218,6 @@ class Moves:
             return answers
 
         return self.data.write(work)
-
-
-def _told(job: Job, work: str) -> Submitted:
-    return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
 
 
 def _promote(step: Step, row: Row, now: datetime, limit: int) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import frozen
 
 from chronoq.adapters.codec import encode, encode_cursor, expected_text, up_ms
-from chronoq.adapters.sqlite.common import add_jobs, by_queue, earliest, sooner, taken
+from chronoq.adapters.sqlite.arrivals import Taken, add_jobs
+from chronoq.adapters.sqlite.common import by_queue, earliest, sooner
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
@@ -154,9 +155,8 @@ def _fire(step: Step, firing: Firing, fence: int | None, now: datetime) -> Fired
     if firing.stop:
         step.db.execute(SQL["jobs.stop_runs"], (row.id, id.key))
     if firing.jobs:
-        live, ended = taken(step, row, [job.id.key for job in firing.jobs], now)
-        new = {job.id.key: job for job in reversed(firing.jobs) if job.id.key not in {**live, **ended}}
-        add_jobs(step, row, reversed(new.values()), now)
+        taken = Taken.among(step, row, [job.id.key for job in firing.jobs], now)
+        add_jobs(step, row, [taken.take(job) for job in firing.jobs if taken.told(job) is None], now)
     wake, held = _wake(step, row, id.key, firing.cursor, now)
     step.db.execute(SQL["schedules.move"], (encode_cursor(firing.cursor), wake, held, row.id, id.key))
     if firing.outcomes:

@@ -1,5 +1,6 @@
 """The contract of `QueuePort`, put together from its chapters."""
 
+from chronoq.testing.contracts.adopting import Adopting
 from chronoq.testing.contracts.cancelling import Cancelling
 from chronoq.testing.contracts.claiming import Claiming
 from chronoq.testing.contracts.looking import Looking
@@ -9,5 +10,5 @@ from chronoq.testing.contracts.submitting import Submitting
 from chronoq.testing.contracts.waiting import Waiting
 
 
-class QueueContract(Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting):
+class QueueContract(Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting):
     """Jobs, from submission to ending. Needs the fixture `backend`: an empty backend for each test."""

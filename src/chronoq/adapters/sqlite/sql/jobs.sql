@@ -1,6 +1,10 @@
 -- add
 INSERT INTO jobs (queue, key, place, priority, at, schedule, record) VALUES (?, ?, ?, ?, ?, ?, ?)
 
+-- adopt: one with a history
+INSERT INTO jobs (queue, key, place, priority, at, schedule, record, token, excused, crashes, worker, note)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- taken: keys that are in use, with what tells whether it is for the same work
 SELECT key, record FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
 

@@ -1,0 +1,98 @@
+"""Jobs that are new to a file: which keys are taken, and where the others come to stand."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Self
+
+from attrs import define
+
+from chronoq.adapters.codec import fingerprint, is_work, schedule_of
+from chronoq.adapters.records import Records
+from chronoq.adapters.sqlite.common import earliest, sooner
+from chronoq.adapters.sqlite.database import Step
+from chronoq.adapters.sqlite.rows import HINTS, Row
+from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.written import not_before, note_text, remembered, standing
+from chronoq.domain.job import Job, Snapshot, State
+from chronoq.domain.ports import Submitted
+from chronoq.domain.time import to_ms
+
+
+@define
+class Taken:
+    """Which of some keys are live, with their records, and which are remembered, with their endings."""
+
+    records: Records
+    live: dict[str, bytes]
+    ended: dict[str, bytes]
+    new: dict[str, Job]
+    now: datetime
+
+    @classmethod
+    def among(cls, step: Step, row: Row, names: Sequence[str], now: datetime) -> Self:
+        asked = json.dumps(names)
+        live = dict(step.db.execute(SQL["jobs.taken"], (row.id, asked)).fetchall())
+        ended = dict(step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now))).fetchall())
+        return cls(step.records, live, ended, {}, now)
+
+    def told(self, job: Job) -> Submitted | None:
+        """What is said of a job whose key is in use; None when it is free."""
+        key = job.id.key
+        if (other := self.new.get(key)) is not None:
+            work = fingerprint(other)
+        elif key in self.live:
+            work = fingerprint(self.records.read_job(job.id, self.live[key], now=self.now))
+        elif memory := remembered(job.id, self.ended.get(key), self.now):
+            work = memory.work
+        else:
+            return None
+        return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
+
+    def take(self, job: Job) -> Job:
+        self.new[job.id.key] = job
+        return job
+
+
+def add_jobs(step: Step, row: Row, jobs: Iterable[Job], now: datetime) -> None:
+    """Store new jobs whose keys are free."""
+    values, ready, first = [], 0, None
+    for job in jobs:
+        due, at = not_before(job.due, now), to_ms(now)
+        if due <= at:
+            ready += 1
+            place, turn = "ready", row.to_back()
+        else:
+            row.delayed += 1
+            place, turn = "delayed", due
+            first = due if first is None else min(first, due)
+        run = schedule_of(job) if job.origin else None
+        values.append(
+            (row.id, job.id.key, place, int(job.options.priority), turn, run or None, step.records.job(job))
+        )
+    if first is not None and sooner(first, earliest(step, row)):
+        row.time += 1
+    row.known = 1
+    row.accepted += len(values)
+    row.work += min(ready, HINTS)
+    step.db.executemany(SQL["jobs.add"], values)
+
+
+def adopt_jobs(step: Step, row: Row, snapshots: Sequence[Snapshot], now: datetime) -> None:
+    """Store jobs of another store whose keys are free, with their history."""
+    values, ready, later = [], 0, 0
+    for one in snapshots:
+        job, (place, at) = one.job, standing(one, now)
+        if place is State.READY:
+            at, ready = row.to_back(), ready + 1
+        else:
+            row.count(place.value)
+            later += place is State.DELAYED
+        head = (row.id, job.id.key, place.value, int(job.options.priority), at, schedule_of(job) or None)
+        past = (one.token, one.token - one.attempt, one.crashes, one.worker, note_text(one) or None)
+        values.append((*head, step.records.job(job), *past))
+    row.known = 1
+    row.accepted += len(values)
+    row.work += min(ready, HINTS)
+    row.time += later > 0
+    step.db.executemany(SQL["jobs.adopt"], values)
