@@ -19,8 +19,16 @@ FOLDER = ROOT / "docs" / "acl"
 ADAPTER = ROOT / "src" / "chronoq" / "adapters" / "redis"
 NAMESPACE = "chronoq"
 
-EVERYONE = {"EVAL": (), "EVALSHA": (), "GET": (":schema",), "INFO": (), "ROLE": (), "SELECT": (), "TIME": ()}
+EVERYONE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("ASKING", "CLUSTER|SLOTS", "EVAL", "EVALSHA", "INFO", "ROLE", "SELECT", "TIME", "WAIT"), ()
+    ),
+    "GET": (":schema",),
+}
 """Commands with their keys: parts of a queue, or, with a colon before them, of the whole namespace."""
+
+ON_REQUEST = {"CONFIG", "WAITAOF"}
+"""Only with durability="aof"; older servers do not know the second, and refuse a list that names it."""
 
 _PHRASES = {
     "ready:0 .. ready:3": ("ready:*",),
@@ -103,6 +111,7 @@ ROLES = {
             ("claim", "extend", "settle", "done", "report", "expired", "promote", "stored"),
             {
                 "BLPOP": ("wake:work",),
+                "LPOP": ("wake:work",),
                 "HKEYS": ("schedules",),
                 "HMGET": (":process:*",),
                 "SMEMBERS": (":queues",),
@@ -119,7 +128,7 @@ ROLES = {
                 *("lock.acquire", "lock.renew", "lock.release"),
             ),
             ("due", "promote", "acquire", "renew", "unlock"),
-            {"BLPOP": ("wake:time",), "SCARD": ("runs:*",)},
+            {"BLPOP": ("wake:time",), "LPOP": ("wake:time",), "SCARD": ("runs:*",)},
         ),
     ),
     "observer": _LOOKING,

@@ -1,6 +1,7 @@
 """What somebody can do who may write to the store, but has no signing key: nothing that runs."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -146,3 +147,28 @@ def test_no_command_tells_a_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert run(["config", "-vv"]) == 2
     said = capsys.readouterr()
     assert secret not in said.out + said.err
+
+
+def test_a_file_is_signed_as_well_as_a_server(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+
+    def under(keys: str) -> Scheduler:
+        app = Scheduler(url, signing_keys=keys)
+        app.add_schedule("hourly", app.task(name="pay")(pay_nobody), every("1h"))
+        return app
+
+    app = under(K1)
+    app.apply()
+    pay(app, "alice")
+    app.close()
+    for keys, why in ((K1, ""), (K2, "which is not among the signing_keys here"), ("", "")):
+        reader = under(keys)
+        info = reader.job("alice").info()
+        assert info
+        assert why in info.job.defect
+        assert bool(info.job.defect) is bool(why)
+        assert why in reader.stored.find("hourly").defect
+        reader.close()
+
+
+def pay_nobody(to: str = "") -> None: ...
