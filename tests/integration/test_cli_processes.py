@@ -172,6 +172,32 @@ def test_a_scheduler_stores_what_is_declared_and_one_without_app_goes_on_with_it
     shell("healthcheck", "--scheduler", code=1)
 
 
+def test_ready_is_who_has_lately_worked_and_live_is_who_is_there(shell: Shell) -> None:
+    shell("healthcheck", "--ready", code=1)
+    shell("healthcheck", "--live", "--worker", code=1)
+    with chronoq("worker", "--app", "jobs:app", env=shell.env, cwd=shell.place) as worker:
+        eventually(lambda: json.loads(shell("workers", "list", "-o", "json")), within=30)
+        assert shell("healthcheck", "--live", "--worker") == "ok"
+        eventually(lambda: _code(shell, "--ready", "--worker") == 0, within=30)
+        assert _code(shell, "--ready", "--scheduler") == 1
+        assert _code(shell, "--ready", "--within", "1ms") == 1, "nothing is that recent"
+        worker.sigterm()
+        assert worker.wait(30) == 0
+    assert _code(shell, "--ready") == 1
+
+
+def test_a_server_that_is_away_makes_nobody_ready_and_kills_nobody(place: Path) -> None:
+    env = {"CHRONOQ_URL": f"unix://{place}/nobody-listens"}
+    for option, code in (("--ready", 3), ("--live", 0), ("--worker", 3)):
+        with chronoq("healthcheck", option, env=env, cwd=place) as probe:
+            assert probe.wait(30) == code
+
+
+def _code(shell: Shell, *options: str) -> int:
+    with chronoq("healthcheck", *options, env=shell.env, cwd=shell.place) as probe:
+        return probe.wait(30)
+
+
 def test_dev_runs_schedules_in_memory_and_starts_anew_after_a_change(place: Path) -> None:
     with chronoq("dev", "--app", "ticking:app", cwd=place) as dev:
         dev.wait_line("✔ ticking.tick", within=30)

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from chronoq.adapters.system import SystemClock
 from chronoq.app.loop import FIRST_PAUSE, LONGEST_PAUSE, Ear, Loop, Trouble
-from chronoq.domain.errors import Unreachable
+from chronoq.domain.errors import LoginRefused, Unreachable
 from chronoq.testing import ManualClock
 from tests.servers import eventually
 from tests.unit.made import NOW, S
@@ -89,6 +89,30 @@ def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(caplog: pytest.Lo
         "⚠ Cannot reach it. Trying again, with growing pauses.",
         "⚠ the backend answers again after 20s",
     ]
+
+
+def test_what_does_not_pass_by_itself_is_said_louder_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock, errors = ManualClock(start=NOW), [Unreachable("Gone."), LoginRefused("No entry.")]
+
+    def what(now: datetime) -> datetime:
+        if errors:
+            raise errors[0]
+        return now + S
+
+    loop = Loop("it", Doing(what), clock)
+    for _ in range(2):
+        loop.turn()
+        loop.turn()
+        errors.pop(0)
+    assert loop.stepped_at is None
+    clock.advance("9s")
+    loop.turn()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "⚠ Gone. Trying again, with growing pauses."),
+        ("ERROR", "⚠ No entry. Somebody has to mend this. Trying again meanwhile, with growing pauses."),
+        ("WARNING", "⚠ the backend answers again after 9s"),
+    ]
+    assert loop.stepped_at == NOW + 9 * S
 
 
 def test_an_outage_of_a_part_of_the_backend_is_one_line_too(caplog: pytest.LogCaptureFixture) -> None:

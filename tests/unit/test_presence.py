@@ -3,7 +3,7 @@
 import pytest
 
 from chronoq.adapters.memory.people import MemoryLife
-from chronoq.app.presence import BEAT, TTL, Presence
+from chronoq.app.presence import BEAT, FIRST, TTL, Presence
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.lease import Kind, Process, Vitals
 from chronoq.domain.ports import LifePort
@@ -18,7 +18,8 @@ def process(id: str = "w1") -> Process:
 def test_it_is_born_with_the_first_step_and_beats_each_five_seconds() -> None:
     life, vitals = MemoryLife(), [Vitals()]
     presence = Presence(life, process(), lambda: vitals[0])
-    assert presence.step(NOW) == NOW + BEAT
+    assert presence.step(NOW) == NOW + FIRST
+    assert presence.step(NOW + FIRST) == NOW + FIRST + BEAT
     vitals[0] = Vitals(running=3)
     presence.step(NOW + BEAT)
     (found,) = life.roll(now=NOW + BEAT)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attrs import define, field
 
-from chronoq.domain.errors import BackendError, ChronoqError
+from chronoq.domain.errors import BackendError, ChronoqError, NotReady, Unreachable
 from chronoq.domain.ports import Clock
 from chronoq.domain.time import ZERO, brief
 
@@ -26,22 +26,29 @@ class Actor(Protocol):
 
 @define
 class Trouble:
-    """What a process says while its backend does not answer: one line when it starts, one when it ends.
+    """What a process says while its backend does not answer: one line when it starts, one when it ends, and
+    one, louder, when it turns out to be nothing that passes by itself.
 
     It ends when every actor that met it has had an answer again, so that a part of the backend that still
     answers does not make it look over.
     """
 
     since: datetime | None = None
+    lasting: bool = False
     who: set[str] = field(factory=set)
     guard: threading.Lock = field(factory=threading.Lock)
 
     def met(self, who: str, error: Exception, *, now: datetime) -> None:
         with self.guard:
             self.who.add(who)
-            if self.since is None:
-                self.since = now
+            lasting = not isinstance(error, Unreachable | NotReady)
+            if lasting and not self.lasting:
+                log.error(
+                    "⚠ %s Somebody has to mend this. Trying again meanwhile, with growing pauses.", error
+                )
+            elif self.since is None:
                 log.warning("⚠ %s Trying again, with growing pauses.", error)
+            self.since, self.lasting = self.since or now, self.lasting or lasting
 
     def over(self, who: str, *, now: datetime) -> None:
         if who not in self.who:
@@ -50,7 +57,7 @@ class Trouble:
             self.who.discard(who)
             if not self.who and self.since is not None:
                 log.warning("⚠ the backend answers again after %s", brief(now - self.since))
-                self.since = None
+                self.since, self.lasting = None, False
 
 
 @define
@@ -66,6 +73,8 @@ class Loop:
     thread: threading.Thread | None = None
     longest_pause: timedelta = LONGEST_PAUSE
     pause: timedelta = FIRST_PAUSE
+    stepped_at: datetime | None = None
+    """When the last step began that did not fail."""
 
     def start(self) -> None:
         self.thread = threading.Thread(target=self.run, name=f"chronoq-{self.name}", daemon=True)
@@ -105,7 +114,7 @@ class Loop:
         except Exception:
             log.exception("⚠ %s: a step failed; going on", self.name)
         else:
-            self.pause = FIRST_PAUSE
+            self.pause, self.stepped_at = FIRST_PAUSE, now
             self.trouble.over(self.name, now=now)
             return until
         until, self.pause = now + self.pause, min(self.pause * 2, self.longest_pause)

@@ -9,6 +9,8 @@ from chronoq.domain.lease import Process, Vitals
 from chronoq.domain.ports import LifePort
 
 BEAT = timedelta(seconds=5)
+FIRST = timedelta(seconds=1)
+"""After the birth: by then there is something to say."""
 TTL = timedelta(seconds=20)
 
 
@@ -26,6 +28,7 @@ class Presence:
         if not self.born:
             self.life.birth(self.process, ttl=TTL, now=now)
             self.born = True
+            return now + FIRST
         return now + BEAT
 
     def leave(self) -> None:

@@ -36,7 +36,7 @@ class SchedulerService:
             ttl=self.settings.lock_ttl,
             declared=self.process.queues,
         )
-        self.presence = Presence(backend.life, self.process, lambda: Vitals(leader=self.ticker.leader))
+        self.presence = Presence(backend.life, self.process, self._vitals)
         ear = Ear(self._listen, self._heard)
         self.ticker.on_lead = lambda leads: ear.wanted.set() if leads else ear.wanted.clear()
         actors: dict[str, Actor] = {"ticker": self.ticker, "presence": self.presence, "ear": ear}
@@ -54,6 +54,9 @@ class SchedulerService:
         with suppress(BackendError):  # it runs out by itself
             self.ticker.resign()
             self.presence.leave()
+
+    def _vitals(self) -> Vitals:
+        return Vitals(leader=self.ticker.leader, served_at=self.loops["ticker"].stepped_at)
 
     def _listen(self, patience: timedelta) -> list[str]:
         queues = sorted({*self.ticker.declared, *self.ticker.nexts})

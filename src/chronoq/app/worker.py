@@ -152,4 +152,5 @@ class Worker:
             done=self.hands.done,
             failed=self.hands.failed,
             stopping=self.fetcher.stopping,
+            served_at=self.loops["fetcher"].stepped_at,
         )

@@ -45,6 +45,8 @@ class Vitals:
     failed: int = 0
     leader: bool = False
     stopping: bool = False
+    served_at: datetime | None = None
+    """When it last looked for jobs (a worker) or for what is due (a scheduler), with an answer of the backend."""
 
 
 @frozen
