@@ -541,3 +541,26 @@ def test_each_kind_of_outage_heals_within_seconds() -> None:
                     app.send.using(delay=n).enqueue(f"{n}")
                 drill.advance("2m")
                 assert len(drill.jobs("done")) == 5, verb
+
+
+def test_ten_long_jobs_spread_evenly_over_five_idle_workers_although_one_prefetches() -> None:
+    app = Scheduler(concurrency=2)
+
+    def quick() -> None: ...
+
+    async def long() -> None:
+        await asyncio.sleep(1)
+
+    short, slow = app.add_task(quick, name="quick"), app.add_task(long, name="long")
+    with Drill(app, workers=5) as drill:
+        for _ in range(200):
+            short.enqueue()
+        drill.run_pending()
+        done = [worker.hands.done for worker in drill.workers]
+        assert any(worker.hands.pace.depth > 5 for worker in drill.workers)
+        for _ in range(10):
+            slow.enqueue()
+        drill.advance("3s")
+        assert [worker.hands.done - before for worker, before in zip(drill.workers, done, strict=True)] == [
+            2
+        ] * 5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoq.app.fetcher import POLL
+from chronoq.app.fetcher import PATIENCE, POLL
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.job import Pause, State
 from chronoq.domain.retry import Failure
@@ -426,3 +426,56 @@ def test_a_paused_queue_gives_nothing_and_is_asked_again() -> None:
     bench.clock.advance(timedelta(seconds=10))
     bench.fetcher.step(bench.now)
     assert bench.state("a") is State.RUNNING
+
+
+# prefetching
+
+
+def warm(bench: Bench) -> None:
+    """It has seen short jobs, and holds many."""
+    for _ in range(100):
+        bench.hands.pace.saw(timedelta(0))
+
+
+def test_what_waits_behind_long_jobs_is_given_back_and_not_claimed_again() -> None:
+    bench = Bench(slots=2)
+    warm(bench)
+    bench.put(*"abcdef")
+    bench.fetch()
+    assert len(bench.hands.held) == 6
+    running = [bench.threads.waiting.popleft() for _ in range(2)]  # and goes on and on
+    assert bench.fetch() == PATIENCE
+    bench.clock.advance(PATIENCE)
+    bench.fetcher.heard = True
+    bench.fetch()
+    assert bench.hands.held == set(running)
+    assert [claim.id.key for claim in bench.take(9, worker="w2")] == ["c", "d", "e", "f"]
+    assert bench.seen("c").attempt == 1
+
+
+def test_while_short_jobs_end_nothing_is_given_back() -> None:
+    bench = Bench(slots=2)
+    warm(bench)
+    bench.put(*"abcdef")
+    bench.fetch()
+    for _ in range(4):
+        bench.clock.advance(PATIENCE / 2)
+        bench.threads.turn()
+        bench.fetch()
+    assert bench.counts().done == 4
+    assert bench.counts().ready == 0
+
+
+def test_what_cannot_be_given_back_in_an_outage_is_held_and_given_back_later() -> None:
+    bench = Bench(slots=1)
+    warm(bench)
+    bench.put("a", "b")
+    bench.fetch()
+    bench.threads.waiting.popleft()
+    bench.clock.advance(PATIENCE)
+    bench.outage.fail("release", times=1)
+    with pytest.raises(Unreachable):
+        bench.fetch()
+    assert len(bench.hands.held) == 2
+    bench.fetch()
+    assert bench.state("b") is State.READY

@@ -15,13 +15,16 @@ from chronoq.app.tasks import Registry
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import Claim, State
 from chronoq.domain.ports import QueuePort
-from chronoq.domain.time import to_ms
+from chronoq.domain.time import EPOCH, to_ms
 from chronoq.domain.verdict import Verdict
 
 log = logging.getLogger("chronoq.worker")
 
 POLL = timedelta(seconds=2)
 """How long an idle worker goes without looking: a lost wake-up costs at most this."""
+
+PATIENCE = timedelta(milliseconds=100)
+"""How long jobs wait in hand while nothing ends before they are given back: others may have slots free."""
 
 MOST = 500
 
@@ -56,6 +59,8 @@ class Fetcher:
     tried: int = 0
     """How many verdicts at the head of the outbox were handed in before, without an answer."""
     turn: int = 0
+    fed: datetime = EPOCH
+    """When something was handed over last while nothing waited."""
     drained: Event = field(factory=Event)
     """Set when it is stopping and nothing is in hand any more."""
     idle: bool = False
@@ -78,11 +83,12 @@ class Fetcher:
         if self.suspect in self.hands.held:
             self.settle(now)
             return self._isolate(now)
+        self._unburden(now)
         self._return(now)
         free = min(self.hands.free_slots(adrift=self.threads.adrift), 1 if self.wary else MOST)
         if not (free or self.heard):
             self.settle(now)
-            return now + POLL
+            return self._rest(now)
         self.heard = False
         found, following = self._claim(free, now)
         self.idle = not found and self.hands.empty
@@ -92,11 +98,33 @@ class Fetcher:
         suspect = next((run for run in runs if run.claim.crashes), None)
         if suspect is not None:
             return self._arrest(suspect, runs, now)
-        self._give(runs)
+        self._give(runs, now)
         if self.wary and runs:
             self.wary, self.heard = False, True
             return now
-        return min(following or now + POLL, now + POLL)
+        return min(following or now + POLL, self._rest(now))
+
+    def _rest(self, now: datetime) -> datetime:
+        """The next look, when nothing calls for one before."""
+        return self._moved + PATIENCE if self._full else now + POLL
+
+    @property
+    def _full(self) -> bool:
+        """Whether something may wait in hand, because every slot is taken."""
+        return len(self.hands.held) > self.hands.slots
+
+    @property
+    def _moved(self) -> datetime:
+        return max(self.fed, self.hands.moved)
+
+    def _unburden(self, now: datetime) -> None:
+        """Prefetched for short jobs, held up by long ones: what has not started is for whoever is free."""
+        if self._full and self._moved + PATIENCE <= now:
+            stuck, length = self._unstarted(), now - self._moved
+            self.fed = now
+            if stuck:
+                self.hands.pace.saw_longer(length)
+                self.returning += stuck
 
     def settle(self, now: datetime) -> None:
         """Hand in the verdicts. They stay until the queue has answered: settling twice is settling once."""
@@ -184,7 +212,9 @@ class Fetcher:
                 self.queue.release(claims, now=now)
         self.unanswered.clear()
 
-    def _give(self, runs: Sequence[Run]) -> None:
+    def _give(self, runs: Sequence[Run], now: datetime) -> None:
+        if len(self.hands.held) - len(runs) <= self.hands.slots:
+            self.fed = now
         batches: dict[int, tuple[Executor, list[Run]]] = {}
         for run in runs:
             executor = self._executor(run)

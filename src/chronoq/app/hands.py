@@ -8,7 +8,7 @@ from attrs import define, field
 
 from chronoq.app.context import Context
 from chronoq.domain.job import Claim
-from chronoq.domain.time import ZERO
+from chronoq.domain.time import EPOCH, ZERO
 from chronoq.domain.verdict import Verdict
 
 
@@ -60,6 +60,10 @@ class Pace:
     def saw(self, length: timedelta) -> None:
         self.mean += (length.total_seconds() - self.mean) * 0.1
 
+    def saw_longer(self, length: timedelta) -> None:
+        """Something runs that long already: hold no more than fits, whatever was seen before."""
+        self.mean = max(self.mean, length.total_seconds())
+
     @property
     def depth(self) -> int:
         return max(1, min(self.DEEPEST, int(self.HOLD / max(self.mean, 1e-6))))
@@ -76,6 +80,8 @@ class Hands:
     """On their way from `held` to `outbox`."""
     outbox: deque[tuple[Claim, Verdict]] = field(factory=deque)
     pace: Pace = field(factory=Pace)
+    moved: datetime = EPOCH
+    """When a run ended last."""
     done: int = 0
     failed: int = 0
 
@@ -100,6 +106,7 @@ class Hands:
             self.ending.discard(run)
             return False
         self.pace.saw(now - run.started if run.started else ZERO)
+        self.moved = now
         self.outbox.append((run.claim, verdict))
         self.ending.discard(run)
         self.changed()
