@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoq.domain.errors import Invalid
-from chronoq.domain.firing import AT_ONCE, fire, latest, minted, set_aside
+from chronoq.domain.firing import AT_ONCE, _before, fire, latest, minted, previous, set_aside
+from chronoq.domain.identity import ScheduleId
 from chronoq.domain.job import Pause
 from chronoq.domain.rhythm import Rhythm, cron, every, once, union
-from chronoq.domain.schedule import Due, Firing, Happened, Outcome, Overlap, Stored
+from chronoq.domain.schedule import Due, Firing, Happened, Outcome, Overlap, Policy, Schedule, Stored
 from tests.unit.made import DAY, HOUR, MINUTE, NOW, S, cursor, minutes, nominals, plan, saved, step
 
 YEAR = 365 * DAY
@@ -452,3 +453,26 @@ def test_an_error_of_the_rhythm_is_not_swallowed_here() -> None:
     broken = evolve(saved(plan()), schedule=plan(Broken(every("1s"))))
     with pytest.raises(Invalid):
         fire(Due(broken), now=NOW + MINUTE)
+
+
+def test_equal_rhythms_share_the_way_back_and_others_do_not() -> None:
+    """The start of the first data interval is looked for once, however many schedules fire alike."""
+    before = _before.cache_info().misses
+    for key in ("a", "b", "c"):
+        one = Schedule(ScheduleId("q", key), cron("0 9 * * 3"), "t", b"[[],{}]")
+        assert previous(one.walk(since=NOW), NOW, or_else=NOW) == previous(
+            cron("0 9 * * 3").next_after, NOW, or_else=NOW
+        )
+    later = evolve(one, policy=Policy(starts_at=NOW - HOUR))
+    assert previous(later.walk(since=NOW), NOW, or_else=NOW) == NOW
+    seeded = [evolve(one, id=ScheduleId("q", key), rhythm=cron("H H * * 3")) for key in ("a", "b")]
+    assert len({previous(each.walk(since=NOW), NOW, or_else=NOW) for each in seeded}) == 2
+    assert _before.cache_info().misses - before <= 1 + 3 + 1 + 2
+
+
+def test_a_rhythm_without_a_hash_is_walked_all_the_same() -> None:
+    class Listed(list):  # type: ignore[type-arg]
+        def __call__(self, moment: datetime) -> datetime | None:
+            return next((one for one in self if one > moment), None)
+
+    assert previous(Listed([NOW - HOUR, NOW]), NOW, or_else=NOW) == NOW - HOUR  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from cattrs.gen import make_dict_unstructure_fn
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, ENDED, Ending, Job, Options, Origin, State
 from chronoq.domain.retry import Failure
-from chronoq.domain.rhythm import rhythm_from
+from chronoq.domain.rhythm import Rhythm, rhythm_from
 from chronoq.domain.schedule import CatchUp, Cursor, Policy, Schedule
 from chronoq.domain.time import EPOCH, MS, from_ms, to_ms
 
@@ -209,14 +209,21 @@ def encode_schedule(schedule: Schedule) -> bytes:
 def decode_schedule(id: ScheduleId, record: bytes) -> Schedule:
     try:
         head, payload = record.split(b"\n", 1)
-        form = orjson.loads(head)
-        if not form.keys() >= {"task", "rhythm", "policy", "options"} or type(form["task"]) is not str:
-            raise ValueError("its parts are not task, rhythm, policy, options")
-        policy = _converter().structure(form["policy"], Policy)
-        options = _converter().structure(form["options"], Options)
-        return Schedule(id, rhythm_from(form["rhythm"]), form["task"], payload, policy, options)
+        rhythm, task, policy, options = _schedule_head(head)
+        return Schedule(id, rhythm, task, payload, policy, options)
     except Exception as error:
         raise Malformed(f"the schedule's record cannot be read: {_reason(error)}") from None
+
+
+@lru_cache(maxsize=1000)
+def _schedule_head(head: bytes) -> tuple[Rhythm, str, Policy, Options]:
+    """Many schedules differ in their ids and arguments only."""
+    form = orjson.loads(head)
+    if not form.keys() >= {"task", "rhythm", "policy", "options"} or type(form["task"]) is not str:
+        raise ValueError("its parts are not task, rhythm, policy, options")
+    policy = _converter().structure(form["policy"], Policy)
+    options = _converter().structure(form["options"], Options)
+    return rhythm_from(form["rhythm"]), form["task"], policy, options
 
 
 def encode_cursor(cursor: Cursor) -> bytes:

@@ -55,7 +55,7 @@ class Pace:
     mean: float = 1.0
 
     HOLD = 0.05
-    DEEPEST = 50
+    DEEPEST = 100
 
     def saw(self, length: timedelta) -> None:
         self.mean += (length.total_seconds() - self.mean) * 0.1

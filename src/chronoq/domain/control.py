@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from chronoq.domain.errors import ChronoqError, Invalid
-from chronoq.domain.firing import Walk, minted, previous
+from chronoq.domain.firing import minted, previous
 from chronoq.domain.identity import name
 from chronoq.domain.job import Origin, Pause, Priority
 from chronoq.domain.schedule import Firing, Happened, Outcome, Schedule, Stored
@@ -121,7 +121,7 @@ def _intervals(stored: Stored, backfill: Backfill) -> Iterator[tuple[datetime, d
     A cron reaches back before the schedule was saved; an interval has no times before its anchor.
     """
     schedule = readable(stored)
-    walk: Walk = lambda moment: schedule.next_after(moment, since=stored.cursor.since)  # noqa: E731
+    walk = schedule.walk(since=stored.cursor.since)
     nominal = walk(backfill.start - _TICK)
     start = nominal and previous(walk, nominal, or_else=backfill.start)
     while nominal is not None and start is not None and nominal < backfill.end:

@@ -112,6 +112,7 @@ def _first_date(dates: Dates, calendar: croniter | None, day: date) -> date | No
     return found.date()
 
 
+@lru_cache(maxsize=4096)
 def uses_hash(expression: str) -> bool:
     """Whether the expression spreads by `H`, and so needs a seed."""
     return _H.search(expression.upper()) is not None

@@ -55,6 +55,25 @@ class Policy:
 
 
 @frozen
+class Walk:
+    """From one nominal time to the next: a rhythm that is bound, within a window.
+
+    Schedules that fire alike have equal walks, and share what was found on them.
+    """
+
+    rhythm: Rhythm
+    starts: datetime | None
+    ends: datetime | None
+
+    def __call__(self, moment: datetime) -> datetime | None:
+        """The first nominal time after `moment`."""
+        if self.starts is not None and moment < self.starts:
+            moment = self.starts - timedelta(microseconds=1)
+        found = self.rhythm.next_after(moment)
+        return None if found is None or (self.ends is not None and found > self.ends) else found
+
+
+@frozen
 class Schedule:
     """What to run, and at which rhythm. A value: what the user declared, nothing that moves."""
 
@@ -70,11 +89,12 @@ class Schedule:
 
         `since` is when this version was saved: the anchor of an interval that has none of its own.
         """
-        starts, ends = self.policy.starts_at, self.policy.ends_at
-        if starts is not None and moment < starts:
-            moment = starts - timedelta(microseconds=1)
-        found = self.rhythm.bind(seed=self.id.key, anchor=since).next_after(moment)
-        return None if found is None or (ends is not None and found > ends) else found
+        return self.walk(since=since)(moment)
+
+    def walk(self, *, since: datetime) -> Walk:
+        """`next_after` for one `since`, to be asked many times."""
+        bound = self.rhythm.bind(seed=self.id.key, anchor=since)
+        return Walk(bound, self.policy.starts_at, self.policy.ends_at)
 
     def job(self, key: str, *, origin: Origin, due: datetime, now: datetime) -> Job:
         """The job under `key` that stands for the origin's nominal time."""
