@@ -63,6 +63,10 @@ chaos rounds="5" *args:
 bench *args:
     {{ uv }} run --quiet python -m benchmarks "$@"
 
+# the engine in virtual time, so many seeds on all cores; a seed that breaks a law prints as a test
+simulate seeds="20000" *args:
+    shift; {{ uv }} run --quiet python -m tests.simulator.run {{ seeds }} "$@"
+
 # drop one check of one Lua script at a time: the contract suite has to notice each
 mutate-lua *args:
     {{ uv }} run --quiet python tests/mutate_lua.py "$@"

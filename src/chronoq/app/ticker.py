@@ -60,7 +60,7 @@ class Ticker:
         if self.lease is None:
             return retry
         if self.refreshed is None or now >= self.refreshed + REFRESH:
-            self.wake({*self.declared, *self.queue.queues()})
+            self.wake(sorted({*self.declared, *self.queue.queues()}))
             self.refreshed = now
         while self.woken:
             self.nexts[self.woken.popleft()] = now
