@@ -17,6 +17,7 @@ from chronoq.domain.durability import IN_MEMORY, Durability
 from chronoq.domain.errors import BackendError, BadSetting, NotDurable, NotReady, Unknown
 from chronoq.domain.job import Pause, State
 from chronoq.domain.ports import Backend, Cancel, Opening, Submitted
+from chronoq.domain.schedule import Firing
 from chronoq.domain.verdict import Done
 from chronoq.testing.contracts.values import NOW, cursor, job, schedule
 from tests.fake_server import FakeServer, array, bulk, error
@@ -254,6 +255,7 @@ def test_all_that_anybody_relies_on_is_confirmed(new_server: NewServer) -> None:
         lambda: queue.pause("mail", Pause()),
         lambda: queue.resume("mail"),
         lambda: store.put(plan, cursor=at, expected=None, now=NOW),
+        lambda: store.fire([Firing(plan.id, at, at)], fence=None, now=NOW),
         lambda: store.drop([plan.id]),
     ):
         with pytest.raises(NotDurable, match="0 of 1 replicas"):
