@@ -30,12 +30,15 @@ ROOT = Path(__file__).parent.parent
 LUA = Path("chronoq/adapters/redis/lua")
 SUITE = "tests/integration/test_redis_contract.py"
 OPTIONS = ("-k", "valkey", "-x", "-q", "-p", "no:cacheprovider")
-CHAPTERS = ("TestQueue", "TestStore", "TestLock", "TestLife", "TestPages")
+CHAPTERS = ("TestQueue", "TestStore", "TestLock", "TestLife", "TestPages", "TestDamage")
 NEAREST = {
     **dict.fromkeys(("fire", "put", "due", "drop", "stored"), "TestStore"),
     **dict.fromkeys(("acquire", "renew", "unlock"), "TestLock"),
     **dict.fromkeys(("birth", "beat"), "TestLife"),
     "page": "TestPages",
+    **dict.fromkeys(
+        ("sweep", "bury", "strays", "restore", "rejoin", "plans", "watch", "leave"), "TestDamage"
+    ),
 }
 """Which chapter comes first because it is the likeliest to notice; the others follow."""
 PATIENCE = 180

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import redis
 from attrs import evolve, frozen
 from redis.crc import key_slot
 
@@ -32,7 +33,8 @@ from chronoq.testing.contracts.values import (
     listed,
     take,
 )
-from tests.servers import KINDS, find_binary
+from tests.damage import Damage
+from tests.servers import KINDS, Server, find_binary
 
 THERE = [kind for kind in KINDS if find_binary(kind)]
 on_each_server = pytest.mark.parametrize("any_redis", THERE, indirect=True, scope="session")
@@ -158,3 +160,10 @@ class TestPages:
         rest = backend.queue.find(MAIL, State.RUNNING, now=NOW, mark=page.mark, limit=3)
         assert [one.job.id.key for one in rest.items] == ["c", "d", "e"]
         assert listed(backend.queue, State.RUNNING) == ["a", "c", "d", "e", "f", "b"]
+
+
+@on_each_server
+class TestDamage(Damage):
+    @pytest.fixture
+    def client(self, any_redis: Server) -> redis.Redis:
+        return any_redis.client()

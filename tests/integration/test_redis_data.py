@@ -18,7 +18,7 @@ from chronoq.adapters.redis.wire import Wire
 from chronoq.domain import firing
 from chronoq.domain.errors import NotReady
 from chronoq.domain.identity import JobId, ScheduleId
-from chronoq.domain.job import Options, Origin, Pause, Priority, Progress, State
+from chronoq.domain.job import Options, Origin, Pause, Priority, Progress, Snapshot, State
 from chronoq.domain.lease import Kind, Process, Vitals
 from chronoq.domain.ports import Backend, Cancel, Fired, Hold, Opening, Submitted
 from chronoq.domain.rhythm import every
@@ -63,6 +63,7 @@ def everything(backend: Backend) -> None:
     queue.submit(
         [job(str(i)) for i in range(12)] + [job("late", due=NOW + HOUR), job("now", due=NOW + S)], now=NOW
     )
+    queue.adopt([Snapshot(job("adopted"), State.READY)], now=NOW)
     queue.promote([MAIL], now=NOW + S, limit=5)
     claims = queue.claim([(MAIL, 10)], worker="w", lease=LEASE, now=NOW).claims
     queue.extend(claims, lease=LEASE, now=NOW)
@@ -105,6 +106,18 @@ def everything(backend: Backend) -> None:
     backend.life.death("p1")
 
 
+def damage(backend: Backend, client: redis.Redis) -> None:
+    """Let a sweep find a bit of everything."""
+    backend.queue.submit([job("lost"), job("blank"), job("tick@5")], now=NOW)
+    client.lrem(KEY + "ready:2", 0, "lost")
+    client.hdel(KEY + "jobs", "blank")
+    client.delete(KEY + "dues")
+    for step in (backend.queue.sweep, backend.store.sweep):
+        mark = step(MAIL, now=NOW).mark
+        while mark:
+            mark = step(MAIL, now=NOW, mark=mark).mark
+
+
 class Recording(Wire):
     """Keeps the calls that it runs."""
 
@@ -125,7 +138,9 @@ def test_all_keys_of_a_call_are_in_one_slot(redis_url: str, client: redis.Redis)
     server = evolve(server, names=names)
     queue = type(backend.queue)(server)  # type: ignore[call-arg]
     lock, life = evolve(backend.lock, wire=wire), evolve(backend.life, wire=wire)  # type: ignore[type-var]
-    everything(evolve(backend, queue=queue, store=RedisStore(server), lock=lock, life=life))
+    watched = evolve(backend, queue=queue, store=RedisStore(server), lock=lock, life=life)
+    everything(watched)
+    damage(watched, client)
     assert {call.script.sha for call in wire.seen} == {script.sha for script in server.scripts.known.values()}
     for call in wire.seen:
         assert len({client.execute_command("CLUSTER", "KEYSLOT", key) for key in call.keys}) == 1

@@ -111,6 +111,8 @@ def test_only_the_leader_fires() -> None:
 def test_the_leader_renews_its_lock_each_third_of_its_life() -> None:
     office = Office()
     assert office.settle_down(office.first) == TTL / 3
+    assert office.first.lease is not None
+    first = office.first.lease.token
     for _ in range(20):
         office.clock.advance(TTL / 3)
         office.settle_down(office.first)
@@ -118,13 +120,15 @@ def test_the_leader_renews_its_lock_each_third_of_its_life() -> None:
     assert office.first.leader
     assert not office.second.leader
     assert office.first.lease is not None
-    assert office.first.lease.token == 1
+    assert office.first.lease.token == first
     assert office.told == [("first", True)]
 
 
 def test_a_standby_takes_over_within_the_locks_life() -> None:
     office = Office()
     office.settle_down(office.first)
+    assert office.first.lease is not None
+    first = office.first.lease.token
     died = office.now
     rest = office.settle_down(office.second)
     while not office.second.leader:
@@ -132,7 +136,7 @@ def test_a_standby_takes_over_within_the_locks_life() -> None:
         rest = office.settle_down(office.second)
         assert office.now <= died + TTL + TTL / 3
     assert office.second.lease is not None
-    assert office.second.lease.token == 2
+    assert office.second.lease.token == first + 1
 
 
 def test_who_resigns_lets_another_lead_at_once() -> None:
@@ -370,5 +374,5 @@ def test_each_job_that_a_schedule_makes_is_a_line_of_the_log(caplog: pytest.LogC
     office.settle_down(office.first)
     office.clock.advance("1m")
     office.settle_down(office.first)
-    assert "♔ first leads (term 1)" in caplog.text
+    assert "♔ first leads (term " in caplog.text
     assert f"⏱ tick  {office.made()[0]}" in caplog.text

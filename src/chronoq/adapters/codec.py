@@ -30,6 +30,10 @@ T = TypeVar("T")
 
 _MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN_WORK = "0"
+
+LOST = b"lost"
+"""Stands for a record that was lost, so that the job's id stays taken and its place has something to show."""
+
 _CURSOR = {part.name for part in fields(Cursor)}
 
 
@@ -125,8 +129,13 @@ def schedule_of(job: Job) -> str:
     """
     if job.run_of is not None:
         return job.run_of.key
-    head, at, tail = job.id.key.partition("@")
-    return head if at and "+" not in tail and job.origin is None else ""
+    return schedule_of_key(job.id.key) if job.origin is None else ""
+
+
+def schedule_of_key(key: str) -> str:
+    """The schedule that minted a job's key, if the job is a run of it; else ""."""
+    head, at, tail = key.partition("@")
+    return head if at and "+" not in tail else ""
 
 
 def _origin_form(id: JobId, origin: Origin) -> list[object]:

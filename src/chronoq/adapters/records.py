@@ -5,6 +5,7 @@ from datetime import datetime
 from attrs import frozen
 
 from chronoq.adapters.codec import (
+    LOST,
     Malformed,
     decode_job,
     decode_schedule,
@@ -17,6 +18,7 @@ from chronoq.domain.job import Job
 from chronoq.domain.ports import Opening
 from chronoq.domain.schedule import Schedule, Stored
 from chronoq.domain.signing import Refused, Seal
+from chronoq.domain.sweep import LOST_RECORD
 
 
 @frozen
@@ -36,6 +38,8 @@ class Records:
         """The job of a record; one with a `defect` when it is missing, refused, or cannot be read (Q12)."""
         if stored is None:
             return _unread(id, "the job's record is missing", now)
+        if stored == LOST:
+            return _unread(id, LOST_RECORD.message, now)
         try:
             return decode_job(id, self.seal.checked("job", id, stored))
         except Refused as error:

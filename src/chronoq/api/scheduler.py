@@ -308,6 +308,7 @@ class Scheduler:
             raise BadSetting("This Scheduler is running already. Stop it first, or leave its `with` block.")
         self.apply()
         scheduler, worker = self.scheduler(), self.worker(loop=loop)
+        scheduler.presence.on_return = self.apply
         self._running = (scheduler, worker)
         worker.start()
         scheduler.start()

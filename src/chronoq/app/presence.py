@@ -1,5 +1,6 @@
 """The actor that keeps a process on the roll of the living."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -7,6 +8,9 @@ from attrs import define
 
 from chronoq.domain.lease import Process, Vitals
 from chronoq.domain.ports import LifePort
+from chronoq.domain.time import brief
+
+log = logging.getLogger("chronoq.presence")
 
 BEAT = timedelta(seconds=5)
 FIRST = timedelta(seconds=1)
@@ -21,13 +25,18 @@ class Presence:
     life: LifePort
     process: Process
     vitals: Callable[[], Vitals]
+    on_return: Callable[[], object] = lambda: None
+    """Called after the roll had forgotten it: what else was stored may be gone too."""
     born: bool = False
 
     def step(self, now: datetime) -> datetime:
-        self.born = self.born and self.life.beat(self.process.id, self.vitals(), ttl=TTL, now=now)
-        if not self.born:
+        forgotten = self.born and not self.life.beat(self.process.id, self.vitals(), ttl=TTL, now=now)
+        if forgotten or not self.born:
             self.life.birth(self.process, ttl=TTL, now=now)
             self.born = True
+            if forgotten:
+                log.warning("⚠ not on the roll any more: silent for %s, or the store was emptied", brief(TTL))
+                self.on_return()
             return now + FIRST
         return now + BEAT
 

@@ -7,6 +7,7 @@ from attrs import define, field
 
 from chronoq.app.loop import Actor, Ear, Loop, Trouble
 from chronoq.app.presence import Presence
+from chronoq.app.sweeper import Sweeper
 from chronoq.app.ticker import Ticker
 from chronoq.config import Settings
 from chronoq.domain.errors import BackendError
@@ -39,7 +40,13 @@ class SchedulerService:
         self.presence = Presence(backend.life, self.process, self._vitals)
         ear = Ear(self._listen, self._heard)
         self.ticker.on_lead = lambda leads: ear.wanted.set() if leads else ear.wanted.clear()
-        actors: dict[str, Actor] = {"ticker": self.ticker, "presence": self.presence, "ear": ear}
+        sweeper = Sweeper(backend.queue, backend.store, backend.lock, self.process.id, self.process.queues)
+        actors: dict[str, Actor] = {
+            "ticker": self.ticker,
+            "presence": self.presence,
+            "ear": ear,
+            "sweeper": sweeper,
+        }
         self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}
 
     def start(self) -> None:

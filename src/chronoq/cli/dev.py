@@ -56,6 +56,7 @@ def _serve(cli: Cli, log_format: str, **flags: Any) -> int:
     if persist(lambda: applied(app), signals) is None:
         return OK
     scheduler, worker = app.scheduler(), app.worker()
+    scheduler.presence.on_return = lambda: applied(app)
     worker.start()
     scheduler.start()
     signals.until(lambda: worker.failed.is_set() or (supervised and os.getppid() != parent))

@@ -30,6 +30,7 @@ def scheduler(cli: Cli, log_format: str) -> int:
     )
     service = persist(lambda: applied(app).scheduler(), signals)
     if service is not None:
+        service.presence.on_return = lambda: applied(app)
         service.start()
         signals.until()
         service.stop()

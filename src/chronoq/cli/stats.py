@@ -9,7 +9,19 @@ from chronoq.cli.queues import COLUMNS, figures
 from chronoq.cli.schedules import state
 from chronoq.cli.workers import living
 
-SUMMED = ("ready", "delayed", "running", "dead", "done", "retried", "crashed", "cancelled", "expired")
+SUMMED = (
+    "ready",
+    "delayed",
+    "running",
+    "dead",
+    "done",
+    "retried",
+    "crashed",
+    "cancelled",
+    "expired",
+    "lost",
+    "mended",
+)
 
 
 @click.command(cls=Command)

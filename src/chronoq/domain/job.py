@@ -182,7 +182,8 @@ class Pause:
 class Counts:
     """A queue in figures.
 
-    Exact at rest: accepted = delayed + ready + running + dead + done + purged + cancelled + expired.
+    Exact at rest: accepted = delayed + ready + running + dead + done + purged + cancelled + expired + lost.
+    `lost`: damage to the store has left nothing of them. `mended`: what a sweep has put right.
     """
 
     queue: str
@@ -197,10 +198,13 @@ class Counts:
     purged: int = 0
     retried: int = 0
     crashed: int = 0
+    lost: int = 0
+    mended: int = 0
     pause: Pause | None = None
 
     @property
     def balanced(self) -> bool:
         """Invariant Q10."""
         places = self.delayed + self.ready + self.running + self.dead
-        return self.accepted == places + self.done + self.purged + self.cancelled + self.expired
+        ended = self.done + self.purged + self.cancelled + self.expired
+        return self.accepted == places + ended + self.lost

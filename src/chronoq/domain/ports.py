@@ -18,6 +18,7 @@ from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress
 from chronoq.domain.lease import Lease, Presence, Process, Vitals
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
 from chronoq.domain.signing import NO_SIGNING, Signing
+from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Verdict
 
 
@@ -155,6 +156,14 @@ class QueuePort(Protocol):
         """Remove dead letters for good. False: not dead."""
         ...
 
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        """One step of a round that mends what damage has left behind (L6), looking at about `limit` entries.
+
+        What is sound stays untouched, whatever else goes on meanwhile. Begin with `mark` "", go on with
+        the mark of the answer. When the round is complete the books balance again (Q10).
+        """
+        ...
+
     def pause(self, queue: str, pause: Pause) -> None:
         """Grant no claims on the queue while `pause` holds. Promotion and firing go on."""
         ...
@@ -235,6 +244,10 @@ class StorePort(Protocol):
         """All schedules of a queue, by id."""
         ...
 
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        """The same for the schedules of a queue: an active one is always looked at again (S4)."""
+        ...
+
     def live(self, id: ScheduleId) -> list[JobId]:
         """The schedule's jobs that are delayed, ready or running."""
         ...
@@ -248,7 +261,11 @@ class LockPort(Protocol):
     """Named locks with fencing tokens. They save work; no safety rests on them (S2)."""
 
     def acquire(self, name: str, *, owner: str, ttl: timedelta, now: datetime) -> Lease | None:
-        """The lock, if it is free, has run out, or is `owner`'s already; None while another one holds it."""
+        """The lock, if it is free, has run out, or is `owner`'s already; None while another one holds it.
+
+        The tokens of a name that is not known begin above the time in milliseconds: it may have been
+        forgotten, and fences may have seen others.
+        """
         ...
 
     def renew(self, lease: Lease, *, ttl: timedelta, now: datetime) -> Lease | None:

@@ -6,7 +6,7 @@ from threading import Lock
 from attrs import evolve, field, frozen
 
 from chronoq.domain.lease import Lease, Presence, Process, Vitals
-from chronoq.domain.time import EPOCH
+from chronoq.domain.time import EPOCH, to_ms
 
 
 @frozen
@@ -18,7 +18,7 @@ class MemoryLock:
 
     def acquire(self, name: str, *, owner: str, ttl: timedelta, now: datetime) -> Lease | None:
         with self.guard:
-            last = self.held.get(name, Lease(name, "", 0, EPOCH))
+            last = self.held.get(name, Lease(name, "", to_ms(now), EPOCH))
             if last.expires_at > now:
                 if last.owner != owner:
                     return None

@@ -7,9 +7,11 @@ from attrs import frozen
 
 from chronoq.adapters.memory.room import Room
 from chronoq.adapters.memory.shelf import TOKENS, Entry, Shelf, fingerprint
+from chronoq.adapters.memory.sweep import swept
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, crashed, excused, leads_to
 
 PROMOTED_PER_CLAIM = 500
@@ -116,6 +118,10 @@ class MemoryQueue:
                     del shelf.jobs[id.key]
                     shelf.stats["purged"] += 1
             return answers
+
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        with self.room as shelves:
+            return swept(shelves[queue], now)
 
     def pause(self, queue: str, pause: Pause) -> None:
         with self.room as shelves:
@@ -347,7 +353,7 @@ def _listed(shelf: Shelf, state: State, now: datetime) -> list[str]:
 
 
 def _counts(shelf: Shelf, now: datetime) -> Counts:
-    names = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed")
+    names = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed", "lost", "mended")
     return Counts(
         shelf.name,
         delayed=len(shelf.delayed),

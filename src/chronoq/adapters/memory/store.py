@@ -9,9 +9,11 @@ from attrs import frozen
 
 from chronoq.adapters.memory.room import Room
 from chronoq.adapters.memory.shelf import Plan, Shelf
+from chronoq.adapters.memory.sweep import swept_plans
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import Fired
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
+from chronoq.domain.sweep import Swept
 
 
 @frozen
@@ -70,6 +72,10 @@ class MemoryStore:
         with self.room as shelves:
             found = [_stored(shelves[queue], id) for id in sorted(shelves[queue].plans)]
             return [one for one in found if one]
+
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        with self.room as shelves:
+            return swept_plans(shelves[queue], now)
 
     def live(self, id: ScheduleId) -> list[JobId]:
         with self.room as shelves:

@@ -4,12 +4,12 @@ from attrs import field, frozen
 
 from chronoq.adapters.redis.moves import Moves
 from chronoq.adapters.redis.server import Server
-from chronoq.adapters.redis.views import Views
+from chronoq.adapters.redis.sweep import Sweep
 from chronoq.adapters.redis.waits import Ear, Waits
 
 
 @frozen(slots=False)
-class RedisQueue(Moves, Views, Waits):
+class RedisQueue(Moves, Sweep, Waits):
     """Three parts that do not know of each other, over one server."""
 
     server: Server

@@ -10,14 +10,16 @@ from chronoq.adapters.codec import (
     encode,
     encode_cursor,
     expected_text,
-    up_ms,
 )
 from chronoq.adapters.redis.calls import Call, Command, Operation, Word, texts
 from chronoq.adapters.redis.server import Server
+from chronoq.adapters.redis.sweep_plans import PlanSweep
+from chronoq.adapters.redis.words import wake_word
 from chronoq.adapters.written import not_before, outcome_of
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import LEDGER, Fired
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
+from chronoq.domain.sweep import Swept
 from chronoq.domain.time import from_ms, to_ms
 
 _MOST_DUE = 1000
@@ -36,7 +38,7 @@ class RedisStore:
         places = (keys.schedules, keys.cursors, keys.dues, keys.delayed, keys.time, keys.runs(key))
         args = (
             *(to_ms(now), key, self.server.records.schedule(schedule)),
-            *(encode_cursor(cursor), expected_text(expected), _wake(cursor)),
+            *(encode_cursor(cursor), expected_text(expected), wake_word(cursor)),
         )
         names = self.server.names
         calls: list[Operation[Any]] = [
@@ -117,6 +119,9 @@ class RedisStore:
         found = self.get([ScheduleId(queue, key) for key in sorted(keys)])
         return [stored for stored in found if stored is not None]
 
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        return PlanSweep(self.server, self.put).step(queue, now=now, mark=mark, limit=limit)
+
     def live(self, id: ScheduleId) -> list[JobId]:
         keys = self.server.wire.run(Command(("SMEMBERS", self.server.keys.of(id.queue).runs(id.key)), texts))
         return [JobId(id.queue, key) for key in sorted(keys)]
@@ -151,7 +156,7 @@ class RedisStore:
                 firing.id.key,
                 expected_text(firing.expected),
                 encode_cursor(firing.cursor),
-                _wake(firing.cursor),
+                wake_word(firing.cursor),
             )
             args += (int(firing.stop), int(firing.forgive), len(firing.jobs), len(firing.outcomes))
             args += (encode(outcome) for outcome in firing.outcomes)
@@ -163,12 +168,6 @@ class RedisStore:
         return Call(
             script, places, args, lambda reply: [_FIRED[one] for one in reply], again=False, durable=True
         )
-
-
-def _wake(cursor: Cursor) -> Word:
-    if cursor.held and cursor.pause is None:
-        return "+inf"
-    return "" if cursor.wake is None else up_ms(cursor.wake)
 
 
 def _queue_of(id: ScheduleId) -> str:

@@ -13,7 +13,7 @@ from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Counts, Ending, Page, Pause, Priority, Snapshot, State
 from chronoq.domain.time import from_ms
 
-_COUNTERS = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed")
+_COUNTERS = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed", "lost", "mended")
 _SCANNED = 200
 
 Marked = tuple[str, str]

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from attrs import field, frozen
 
-from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, schedule_of
+from chronoq.adapters.codec import Note, encode, encode_ending, keep_ms, schedule_of, up_ms
 from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import Call, Script, Word
 from chronoq.adapters.redis.keys import QueueKeys
@@ -15,6 +15,7 @@ from chronoq.adapters.written import not_before
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Snapshot, State
 from chronoq.domain.ports import RECENT
+from chronoq.domain.schedule import Cursor
 from chronoq.domain.time import MS, from_ms, to_ms
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, crashed, excused
 
@@ -121,6 +122,13 @@ def done_call(
 
 def yes_or_no(reply: Any) -> list[bool]:
     return [one == 1 for one in reply]
+
+
+def wake_word(cursor: Cursor) -> Word:
+    """When to look at a schedule, as its due time says it: "" never, +inf when its runs have ended."""
+    if cursor.held and cursor.pause is None:
+        return "+inf"
+    return "" if cursor.wake is None else up_ms(cursor.wake)
 
 
 def verdict_words(

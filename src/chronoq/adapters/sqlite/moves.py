@@ -18,6 +18,7 @@ from chronoq.adapters.sqlite.waits import Hints
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.sweep import Swept
 from chronoq.domain.time import from_ms, to_ms
 from chronoq.domain.verdict import Verdict
 
@@ -183,6 +184,9 @@ class Moves:
             row.purged += 1
 
         return self._dead(ids, purge)
+
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        return Swept()  # a job is one row with its place in it, so there is nothing to reconcile
 
     def pause(self, queue: str, pause: Pause) -> None:
         def work(step: Step) -> None:

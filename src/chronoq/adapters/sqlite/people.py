@@ -24,7 +24,7 @@ class SqliteLock:
 
         def work(step: Step) -> Lease | None:
             row = step.db.execute(SQL["locks.get"], (step.namespace, name)).fetchone()
-            holder, token, ends = row or ("", 0, 0)
+            holder, token, ends = row or ("", to_ms(now), 0)
             if ends <= to_ms(now):
                 token += 1
             elif holder != owner:

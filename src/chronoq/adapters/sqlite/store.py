@@ -17,6 +17,7 @@ from chronoq.adapters.written import outcome_of
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import LEDGER, Fired
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
+from chronoq.domain.sweep import Swept
 from chronoq.domain.time import from_ms, to_ms
 
 _MOST_DUE = 1000
@@ -99,6 +100,9 @@ class SqliteStore:
     def find(self, queue: str) -> list[Stored]:
         keys = self.data.read(lambda step: _listed(step, queue, "schedules.keys"))
         return [stored for stored in self.get([ScheduleId(queue, key) for key in keys]) if stored is not None]
+
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        return Swept()  # a schedule is one row: nothing can be there without the rest
 
     def live(self, id: ScheduleId) -> list[JobId]:
         keys = self.data.read(lambda step: _listed(step, id.queue, "jobs.runs", id.key))

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from chronoq.domain.lease import Lease
 from chronoq.domain.ports import Backend, LockPort
+from chronoq.domain.time import to_ms
 from chronoq.testing.contracts.values import HOUR, MS, NOW, S, together
 
 TTL = 10 * S
@@ -31,7 +32,7 @@ class LockContract:
         """L5"""
         lease = held(lock)
         assert (lease.name, lease.owner, lease.expires_at) == ("leader", "one", NOW + TTL)
-        assert lease.token >= 1
+        assert lease.token > to_ms(NOW)
 
     def test_while_one_holds_it_no_other_gets_it(self, lock: LockPort) -> None:
         held(lock)

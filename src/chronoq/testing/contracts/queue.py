@@ -7,8 +7,11 @@ from chronoq.testing.contracts.looking import Looking
 from chronoq.testing.contracts.racing import Racing
 from chronoq.testing.contracts.settling import Settling
 from chronoq.testing.contracts.submitting import Submitting
+from chronoq.testing.contracts.sweeping import Sweeping
 from chronoq.testing.contracts.waiting import Waiting
 
 
-class QueueContract(Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting):
+class QueueContract(
+    Sweeping, Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting
+):
     """Jobs, from submission to ending. Needs the fixture `backend`: an empty backend for each test."""

@@ -31,11 +31,8 @@ for lane = 3, 6 do
     budget = budget - #popped
     local skipped = marks > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
     for i, key in ipairs(popped) do
-      if skipped[i] == 1 then
-        redis.call('SREM', KEYS[7], key)
-      else
-        keys[#keys + 1] = key
-      end
+      -- once: a dead letter that a sweep buried may have been revived since, and stand in the list twice
+      if not (skipped[i] == 1 and redis.call('SREM', KEYS[7], key) == 1) then keys[#keys + 1] = key end
     end
   end
 end
