@@ -81,6 +81,9 @@ _SUBMITTING = Role(
     {"HMGET": ("jobs",)},
     hears=True,
 )
+_MENDING = Role(
+    ("queue.sweep",), ("sweep", "bury", "strays", "restore", "rejoin", "look"), {"SMEMBERS": (":queues",)}
+)
 _PLANNING = Role(
     ("store.put", "store.drop", "store.fire", "store.get", "store.find", "queue.queues"),
     ("put", "drop", "fire", "stored", "once", "announce"),
@@ -121,13 +124,14 @@ ROLES = {
     ),
     "scheduler": _all(
         _LIVING,
+        _MENDING,
         _PLANNING,
         Role(
             (
-                *("store.due", "queue.promote", "queue.wait_due"),
+                *("store.due", "store.sweep", "queue.promote", "queue.wait_due"),
                 *("lock.acquire", "lock.renew", "lock.release"),
             ),
-            ("due", "promote", "acquire", "renew", "unlock"),
+            ("due", "plans", "watch", "leave", "promote", "acquire", "renew", "unlock"),
             {"BLPOP": ("wake:time",), "LPOP": ("wake:time",), "SCARD": ("runs:*",)},
         ),
     ),

@@ -179,6 +179,7 @@ VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "queue.cancel": lambda b, _: b.queue.cancel([jid("ready")], now=NOW),
     "queue.revive": lambda b, _: b.queue.revive([jid("dead")], now=NOW),
     "queue.purge": lambda b, _: b.queue.purge([jid("dead")], now=NOW),
+    "queue.sweep": lambda b, _: b.queue.sweep(MAIL, now=NOW),
     "queue.pause": lambda b, _: b.queue.pause(MAIL, Pause("halt")),
     "queue.resume": lambda b, _: b.queue.resume(MAIL),
     "queue.endings": lambda b, _: b.queue.endings([jid("ready")], now=NOW),
@@ -191,6 +192,7 @@ VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "queue.wait_ended": lambda b, _: b.queue.wait_ended([MAIL], timeout=timedelta(milliseconds=10)),
     "store.put": lambda b, _: b.store.put(plan(), cursor=cursor(), expected=None, now=NOW),
     "store.drop": lambda b, _: b.store.drop([plan().id]),
+    "store.sweep": lambda b, _: b.store.sweep("default", now=NOW),
     "store.due": lambda b, _: b.store.due(["default"], now=NOW, limit=9),
     "store.get": lambda b, _: b.store.get([plan().id]),
     "store.find": lambda b, _: b.store.find("default"),
@@ -213,7 +215,10 @@ ALSO = {
         *("queue.revive", "queue.purge", "queue.pause", "queue.resume", "queue.wait_due"),
         *("store.put", "store.due", "store.live"),
     },
-    "scheduler": {"queue.wait_ready", "store.live", "life.roll"},
+    "scheduler": {
+        *("queue.wait_ready", "queue.submit", "queue.get", "queue.endings", "queue.expired", "queue.extend"),
+        *("queue.report", "queue.revive", "queue.purge", "store.live", "store.ledger", "life.roll"),
+    },
     "observer": {"queue.expired"},
     "operator": {
         *("queue.promote", "queue.extend", "queue.settle", "queue.release", "queue.report", "queue.expired"),

@@ -10,11 +10,12 @@ from attrs import evolve
 
 from chronoq.adapters.memory import open_backend
 from chronoq.adapters.memory.shelf import Shelf
-from chronoq.app.presence import Presence
-from chronoq.app.sweeper import HURRY, PACE, ROUND, TTL, Sweeper
+from chronoq.app.presence import Presence as Presenter
+from chronoq.app.sweeper import HURRY, PACE, ROUND, Sweeper, eldest
+from chronoq.domain.errors import NotAllowed
 from chronoq.domain.firing import fire
 from chronoq.domain.job import LIVE, Options, State
-from chronoq.domain.lease import Kind, Process, Vitals
+from chronoq.domain.lease import Kind, Presence, Process, Vitals
 from chronoq.domain.ports import Backend
 from chronoq.domain.retry import RetryPolicy
 from chronoq.domain.schedule import Overlap, planned
@@ -159,51 +160,56 @@ class Steps:
         return ["a"]
 
 
-def sweeper(backend: Backend, steps: Steps, owner: str = "one") -> Sweeper:
-    return Sweeper(steps, steps, backend.lock, owner, ["b"])  # type: ignore[arg-type]
+def sweeper(steps: Steps, turn: bool = True) -> Sweeper:
+    return Sweeper((steps.sweep, steps.sweep), lambda: ["b", *steps.queues()], lambda _: turn)
 
 
-def test_a_round_goes_over_all_queues_and_rests(backend: Backend) -> None:
+def test_a_round_goes_over_all_queues_and_rests() -> None:
     steps = Steps()
-    assert sweeper(backend, steps).step(NOW) == NOW + ROUND
+    assert sweeper(steps).step(NOW) == NOW + ROUND
     assert steps.asked == [("a", ""), ("a", ""), ("b", ""), ("b", "")]
 
 
-def test_a_long_round_goes_on_where_it_was_and_hurries_where_something_is_amiss(backend: Backend) -> None:
+def test_a_long_round_goes_on_where_it_was_and_hurries_where_something_is_amiss() -> None:
     steps = Steps(Swept(mark="m1"), Swept(mark="m2", hurry=True))
-    one = sweeper(backend, steps)
+    one = sweeper(steps)
     assert one.step(NOW) == NOW + PACE
     assert one.step(NOW + PACE) == NOW + PACE + HURRY
     assert one.step(NOW + PACE + HURRY) == NOW + PACE + HURRY + ROUND
     assert steps.asked[:4] == [("a", ""), ("a", "m1"), ("a", "m2"), ("a", "")]
 
 
-def test_one_process_goes_the_rounds_until_it_is_gone(backend: Backend) -> None:
-    first, second = Steps(), Steps()
-    one, two = sweeper(backend, first), sweeper(backend, second, "two")
-    one.step(NOW)
-    assert two.step(NOW + S) == NOW + S + ROUND
+def test_whose_turn_it_is_not_does_nothing() -> None:
+    steps = Steps()
+    assert sweeper(steps, turn=False).step(NOW) == NOW + ROUND
+    assert steps.asked == []
+
+
+def test_whose_user_may_not_leaves_it_to_others() -> None:
+    def refused(*_: object, **__: object) -> Swept:
+        raise NotAllowed("no")
+
+    one = Sweeper((refused,), lambda: ["a"], lambda _: True)
+    assert one.step(NOW) == NOW + ROUND
     assert one.step(NOW + ROUND) == NOW + 2 * ROUND
-    assert two.step(NOW + ROUND + S) == NOW + ROUND + S + ROUND
-    assert second.asked == []
-    two.step(NOW + ROUND + TTL)
-    assert second.asked
+    assert not one.todo
 
 
-def test_a_round_ends_when_another_one_took_over(backend: Backend) -> None:
-    steps = Steps(Swept(mark="m1"))
-    one = sweeper(backend, steps)
-    one.step(NOW)
-    assert backend.lock.acquire("sweeper", owner="two", ttl=HOUR, now=NOW + 2 * TTL)
-    assert one.step(NOW + 2 * TTL) == NOW + 2 * TTL + ROUND
-    assert one.step(NOW + 3 * HOUR) == NOW + 3 * HOUR + ROUND
-    assert steps.asked[1] == ("a", "")
+def test_the_eldest_worker_goes_the_rounds_where_no_scheduler_lives() -> None:
+    def living(*ids: str) -> list[Presence]:
+        kinds = {"s": Kind.SCHEDULER, "w": Kind.WORKER}
+        return [Presence(Process(id, kinds[id[0]], "h", 1, NOW, "0.1"), Vitals(), NOW) for id in ids]
+
+    assert eldest(living("w1", "w2"), "w1")
+    assert not eldest(living("w1", "w2"), "w2")
+    assert not eldest(living("w1", "s1"), "w1")
+    assert not eldest([], "w1")
 
 
-def test_it_says_what_it_mended(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_says_what_it_mended(caplog: pytest.LogCaptureFixture) -> None:
     mended = tuple(Mended(Mend.REPLACED, f"j{n}") for n in range(5))
     with caplog.at_level(logging.WARNING, logger="chronoq.sweeper"):
-        sweeper(backend, Steps(Swept(mended), Swept(lost=2), Swept(lost=-3))).step(NOW)
+        sweeper(Steps(Swept(mended), Swept(lost=2), Swept(lost=-3))).step(NOW)
     assert caplog.messages == [
         "⚠ queue a was damaged: 5 stood nowhere: back where they belong (j0, j1, j2 ...)",
         "⚠ queue a was damaged: of 2 jobs nothing is left",
@@ -216,7 +222,7 @@ def test_who_was_forgotten_says_so_and_looks_to_what_else_is_gone(
 ) -> None:
     returned: list[bool] = []
     process = Process("p1", Kind.SCHEDULER, "host", 1, NOW, "0.1")
-    presence = Presence(backend.life, process, Vitals, lambda: returned.append(True))
+    presence = Presenter(backend.life, process, Vitals, lambda: returned.append(True))
     presence.step(NOW)
     presence.step(NOW + S)
     assert returned == []

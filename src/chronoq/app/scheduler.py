@@ -40,7 +40,11 @@ class SchedulerService:
         self.presence = Presence(backend.life, self.process, self._vitals)
         ear = Ear(self._listen, self._heard)
         self.ticker.on_lead = lambda leads: ear.wanted.set() if leads else ear.wanted.clear()
-        sweeper = Sweeper(backend.queue, backend.store, backend.lock, self.process.id, self.process.queues)
+        sweeper = Sweeper(
+            (backend.queue.sweep, backend.store.sweep),
+            lambda: {*self.process.queues, *backend.queue.queues()},
+            lambda _: self.ticker.leader,
+        )
         actors: dict[str, Actor] = {
             "ticker": self.ticker,
             "presence": self.presence,

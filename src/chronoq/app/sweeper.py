@@ -2,19 +2,18 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from attrs import define, field
 
-from chronoq.domain.ports import LockPort, QueuePort, StorePort
+from chronoq.domain.errors import NotAllowed
+from chronoq.domain.lease import Kind, Presence
 from chronoq.domain.sweep import Mend, Swept
 
 log = logging.getLogger("chronoq.sweeper")
 
-LOCK = "sweeper"
 ROUND = timedelta(seconds=20)
-TTL = timedelta(seconds=30)
 PACE = timedelta(seconds=1)
 """Between two steps over what seems sound."""
 HURRY = timedelta(milliseconds=20)
@@ -32,31 +31,29 @@ _TOLD = {
 
 @define
 class Sweeper:
-    """Any number may run: the lock only keeps them from doing the same work."""
+    """`turn`: whether it is ours to do. Several at once do no harm, only the same work."""
 
-    queue: QueuePort
-    store: StorePort
-    lock: LockPort
-    owner: str
-    declared: Sequence[str] = ()
+    sweeps: Sequence[Callable[..., Swept]]
+    names: Callable[[], Iterable[str]]
+    turn: Callable[[datetime], bool]
     todo: deque[tuple[str, Callable[..., Swept]]] = field(factory=deque)
     mark: str = ""
-    held_until: datetime | None = None
 
     def step(self, now: datetime) -> datetime:
         """Go on with the round, or begin one when it is our turn."""
-        if not self._ours(now):
-            self.todo.clear()
-            self.mark = ""
-            return now + ROUND
         if not self.todo:
-            names = sorted({*self.declared, *self.queue.queues()})
-            self.todo.extend(
-                (name, sweep) for name in names for sweep in (self.queue.sweep, self.store.sweep)
-            )
+            if not self.turn(now):
+                return now + ROUND
+            self.todo.extend((name, sweep) for name in sorted({*self.names()}) for sweep in self.sweeps)
         while self.todo:
             name, sweep = self.todo[0]
-            swept = sweep(name, now=now, mark=self.mark)
+            try:
+                swept = sweep(name, now=now, mark=self.mark)
+            except NotAllowed as error:
+                log.info("no sweep from here: %s", error)
+                self.todo.clear()
+                self.turn = lambda _: False
+                return now + ROUND
             _tell(name, swept)
             self.mark = swept.mark
             if self.mark:
@@ -64,12 +61,11 @@ class Sweeper:
             self.todo.popleft()
         return now + ROUND
 
-    def _ours(self, now: datetime) -> bool:
-        if self.todo and self.held_until is not None and now < self.held_until - TTL / 2:
-            return True
-        lease = self.lock.acquire(LOCK, owner=self.owner, ttl=TTL, now=now)
-        self.held_until = None if lease is None else lease.expires_at
-        return lease is not None
+
+def eldest(roll: Sequence[Presence], id: str) -> bool:
+    """Whether a worker goes the rounds: the eldest one does, where no scheduler is alive."""
+    workers = [one.process.id for one in roll if one.process.kind is Kind.WORKER]
+    return len(workers) == len(roll) and workers[:1] == [id]
 
 
 def _tell(queue: str, swept: Swept) -> None:

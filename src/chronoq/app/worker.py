@@ -17,7 +17,7 @@ from chronoq.app.loop import Actor, Ear, Loop, Trouble
 from chronoq.app.presence import Presence
 from chronoq.app.reaper import SWEEP, Reaper
 from chronoq.app.runner import Runner
-from chronoq.app.sweeper import Sweeper
+from chronoq.app.sweeper import Sweeper, eldest
 from chronoq.app.tasks import Registry
 from chronoq.config import Settings
 from chronoq.domain.errors import BackendError
@@ -79,7 +79,11 @@ class Worker:
             "heart": heart,
             "reaper": Reaper(backend.queue, self.queues, settings.max_crashes, min(SWEEP, settings.lease)),
             "presence": self.presence,
-            "sweeper": Sweeper(backend.queue, backend.store, backend.lock, self.process.id, self.queues),
+            "sweeper": Sweeper(
+                (backend.queue.sweep,),
+                lambda: {*self.queues, *backend.queue.queues()},
+                lambda now: eldest(backend.life.roll(now=now), self.process.id),
+            ),
             "ear": self.ear,
         }
         self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}

@@ -170,6 +170,10 @@ class LoginRefused(BackendError):
     code = "E02"
 
 
+class NotAllowed(BackendError):
+    """This user may not do that."""
+
+
 class TooOld(BackendError):
     code = "E03"
 

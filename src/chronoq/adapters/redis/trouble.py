@@ -9,7 +9,7 @@ import redis.exceptions as raised
 from attrs import frozen
 
 from chronoq.adapters.redis.address import Address
-from chronoq.domain.errors import BackendError, LoginRefused, NotReady, TooOld, Unreachable
+from chronoq.domain.errors import BackendError, LoginRefused, NotAllowed, NotReady, TooOld, Unreachable
 
 FLOOR = (6, 2)
 
@@ -83,7 +83,9 @@ KINDS = {
     "UNBLOCKED": _left("it became a replica meanwhile", "Ask again when there is a primary.", error=Lost),
     "NOAUTH": _never("", "The URL has no password, or a wrong one.", error=LoginRefused),
     "NOPERM": _never(
-        "its access list lacks a command, key or channel", "Allow it, or log in as another user."
+        "its access list lacks a command, key or channel",
+        "Allow it, or log in as another user.",
+        error=NotAllowed,
     ),
     "DENIED": _never(
         "it is in protected mode", "Give it a password, or bind it where only its clients reach it."

@@ -1,5 +1,5 @@
 -- Take from the runs of schedules what does not live any more, and free a schedule that has none left to wait for.
--- KEYS: jobs, dead, dues, wake:time, stats, then the runs of each schedule
+-- KEYS: jobs, dead, dues, wake:time, stats, then the runs of schedules
 -- ARGV: now, how many runs of each are looked at, the schedules
 -- Returns: keys that were removed
 local FIXED, left = 5, {}

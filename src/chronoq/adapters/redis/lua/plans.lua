@@ -6,8 +6,7 @@
 local which, from, left = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local met, unwatched, unknown, dropped = {}, {}, {}, {}
 while which <= 3 and left > 0 do
-  local scan = which == 1 and 'HSCAN' or 'ZSCAN'
-  local page = redis.call(scan, KEYS[which], from, 'COUNT', left)
+  local page = redis.call(which == 1 and 'HSCAN' or 'ZSCAN', KEYS[which], from, 'COUNT', left)
   left = left - 1 - #page[2] / 2
   for i = 1, #page[2], 2 do
     local id = page[2][i]
