@@ -11,7 +11,5 @@ from chronoq.testing.contracts.sweeping import Sweeping
 from chronoq.testing.contracts.waiting import Waiting
 
 
-class QueueContract(
-    Sweeping, Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting
-):
+class QueueContract(Sweeping, Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting):
     """Jobs, from submission to ending. Needs the fixture `backend`: an empty backend for each test."""
