@@ -34,6 +34,11 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
     return backend
 
 
+def schemes() -> list[str]:
+    """What a URL may begin with."""
+    return sorted(point.name for point in entry_points(group=GROUP))
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that an application is made of. `settings` and `room` are handed in."""
 

@@ -87,9 +87,12 @@ class Cli:
     def refuse_private(self, app: Scheduler, instead: str = "") -> None:
         url = app.configured.settings.url
         if url.startswith("memory:"):
+            from chronoq.container import schemes
+
+            shared = ", ".join(f"{name}://" for name in schemes() if name != "memory")
             raise Misuse(
                 f"{url} is private to each process, so there is nothing to share with others. "
-                f"{instead}Give --url redis://..., or set CHRONOQ_URL."
+                f"{instead}Give --url or set CHRONOQ_URL: {shared}."
             )
 
 

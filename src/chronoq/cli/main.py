@@ -24,6 +24,9 @@ LAZY = {
     "workers": ("workers:workers", "Who is alive."),
     "why": ("why:why", "Why a job is where it is, or what became of a time of a schedule."),
     "stats": ("stats:stats", "Everything in figures."),
+    "backup": ("upkeep:backup", "Copy a store that is a file, while everybody goes on."),
+    "vacuum": ("upkeep:vacuum", "Give the room of what is gone back to the disk."),
+    "copy": ("upkeep:copy", "Store what one URL holds in another, while nothing runs."),
     "healthcheck": (
         "health:healthcheck",
         "Exit 0 if the backend answers, and with options if somebody is alive.",

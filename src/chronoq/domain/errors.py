@@ -184,6 +184,10 @@ class OtherSchema(BackendError):
     code = "E19"
 
 
+class InUse(ChronoqError):
+    """Somebody lives on a store that has to stand still for what was asked."""
+
+
 class NotReady(BackendError):
     """The server answers, but refuses for now (loading, read-only, busy, full). Trying again can help."""
 
