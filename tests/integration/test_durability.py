@@ -15,13 +15,14 @@ from chronoq.adapters.memory import open_backend as open_memory
 from chronoq.adapters.redis import open_backend
 from chronoq.domain.durability import IN_MEMORY, Durability
 from chronoq.domain.errors import BackendError, BadSetting, NotDurable, NotReady, Unknown
-from chronoq.domain.job import Pause, State
+from chronoq.domain.job import Job, Pause, State
 from chronoq.domain.ports import Backend, Cancel, Opening, Submitted
 from chronoq.domain.schedule import Firing
 from chronoq.domain.verdict import Done
 from chronoq.testing.contracts.values import NOW, cursor, job, schedule
 from tests.fake_server import FakeServer, array, bulk, error
 from tests.servers import Server, eventually
+from tests.topology import Nodes
 
 LEASE = timedelta(seconds=30)
 SOON = "?socket_timeout=0.6"
@@ -315,3 +316,28 @@ def test_waitaof_that_counts_no_disk_is_not_enough() -> None:
         with pytest.raises(Unknown, match="its disk has not confirmed it in time"):
             backend.queue.submit([job("a")], now=NOW)
         backend.close()
+
+
+@pytest.mark.xdist_group("cluster")
+def test_each_node_of_a_cluster_confirms_what_it_has_stored() -> None:
+    with Nodes(replicas=1) as nodes:
+        backend = eventually(lambda: _when_ready(nodes.url()), within=30)
+        jobs = [job("a", queue=f"q{number}") for number in range(9)]
+        assert eventually(lambda: _all_confirmed(backend, jobs), within=30)
+        waited = [int("cmdstat_wait" in one.client().info("commandstats")) for one in nodes.servers]
+        assert waited == [1, 1, 1, 0, 0, 0], "each master, and no replica"
+        backend.close()
+
+
+def _when_ready(url: str) -> Backend | None:
+    try:
+        return opened(url, "replica:1")
+    except NotReady:
+        return None
+
+
+def _all_confirmed(backend: Backend, jobs: list[Job]) -> bool:
+    try:
+        return len(backend.queue.submit(jobs, now=NOW)) == len(jobs)
+    except Unknown:
+        return False
