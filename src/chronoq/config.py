@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import Attribute, field, fields, frozen
+from attrs.converters import optional
 
 from chronoq.domain.durability import IN_MEMORY, Durability
 from chronoq.domain.errors import BadSetting, ChronoqError, UnknownOption, near
@@ -140,6 +141,11 @@ class Settings:
     )
     max_payload: int = field(
         default=256_000, converter=_size, metadata={"help": "bytes of arguments or result"}
+    )
+    process_memory: int | None = field(
+        default=None,
+        converter=optional(_size),
+        metadata={"help": 'bytes that a child process of executor="process" may hold'},
     )
     lock_ttl: timedelta = field(
         default=timedelta(seconds=3),

@@ -42,6 +42,19 @@ def check_rhythm(rhythm: object) -> None:
         )
 
 
+def executor_of(task: str, fn: Callable[..., Any], options: TaskOptions) -> str:
+    """Where a task runs. Errors: `BadSetting` for what is no place, or for a function that cannot get there."""
+    executor: str = options.get("executor", "thread")
+    if executor not in ("thread", "process"):
+        raise BadSetting(f"executor={executor!r} (task {task!r}): choose thread or process.")
+    if executor == "process" and "<" in getattr(fn, "__qualname__", "<"):
+        raise BadSetting(
+            f"Task {task!r} cannot run in a process: a child process imports a function by its name, and this "
+            "one has none outside of its scope. Move it to the top of a module."
+        )
+    return executor
+
+
 @define
 class Declared:
     """The declarations of one application. Whatever does not fit is refused here, before anything is stored."""
@@ -67,7 +80,7 @@ class Declared:
             raise BadCall(f"{fn!r} is not a function, so it cannot be a task.")
         queue, label = self.queue(options.get("queue", "default")), options.get("name")
         known = name(label, what="task name") if label else default_name(fn)
-        task = TaskDef(known, fn, queue, treated(DEFAULTS, options))
+        task = TaskDef(known, fn, queue, treated(DEFAULTS, options), executor_of(known, fn, options))
         self.registry.add(task)
         return task
 

@@ -45,6 +45,7 @@ class Fetcher:
     coroutines: Executor
     worker: str
     lease: timedelta
+    processes: Executor | None = None
     listen: Callable[[], None] = lambda: None
     """Ask to be woken when there is work."""
     heard: bool = True
@@ -238,10 +239,13 @@ class Fetcher:
 
     def _executor(self, run: Run) -> Executor:
         task = self.registry.find(run.claim.job.task)
+        if task and task.executor == "process" and self.processes:
+            return self.processes
         return self.coroutines if task and task.is_async else self.threads
 
     def _unstarted(self) -> list[Run]:
-        return [*self.threads.take_back(), *self.coroutines.take_back()]
+        others = self.processes.take_back() if self.processes else []
+        return [*self.threads.take_back(), *self.coroutines.take_back(), *others]
 
     def _return(self, now: datetime) -> None:
         runs = [run for run in self.returning if self.hands.drop(run)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import orjson
 from attrs import evolve
@@ -31,9 +31,10 @@ class CallOptions(TypedDict, total=False):
 
 
 class TaskOptions(CallOptions, total=False):
-    """Options of `@app.task(...)`."""
+    """Options of `@app.task(...)`. `executor="process"`: run it in a child process, for what computes."""
 
     name: str
+    executor: Literal["thread", "process"]
 
 
 class JobOptions(CallOptions, total=False):

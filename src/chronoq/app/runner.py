@@ -121,7 +121,37 @@ class Runner:
         run.given_up = self._report(run, self._raised(run, _timeout(limit or ZERO)))
         return run.given_up
 
+    def begin(self, run: Run) -> TaskDef | None:
+        """The task of a run that starts elsewhere now; None: it may not, and the verdict is handed in."""
+        found = self._allowed(run)
+        if isinstance(found, tuple):
+            self._begun(run, found[1])
+            return found[0]
+        self._report(run, found)
+        return None
+
+    def failed(self, run: Run, failure: Failure) -> Verdict:
+        """What follows from a failure of its handler, by its retry policy."""
+        return after_failure(run.claim, failure, now=self.clock.now(), chance=self.chance())
+
+    def end(self, run: Run, verdict: Verdict) -> bool:
+        """Hand in the verdict of a run that went on elsewhere. False: somebody else has decided before."""
+        return self._report(run, verdict)
+
     def _start(self, run: Run) -> tuple[TaskDef, Call] | Verdict:
+        found = self._allowed(run)
+        if not isinstance(found, tuple):
+            return found
+        task, now = found
+        try:
+            call = task.signature.decode(run.claim.job.payload, limit=self.max_payload)
+        except errors.BadArgument as error:
+            return Dead(Failure("BadArgument", str(error)))
+        self._begun(run, now)
+        return task, call
+
+    def _allowed(self, run: Run) -> tuple[TaskDef, datetime] | Verdict:
+        """The task and the moment of its start, or why it does not start."""
         claim = run.claim
         limit = claim.job.options.timeout
         now = self.clock.now() if run.started is None or limit is not None else run.started
@@ -137,10 +167,10 @@ class Runner:
         if task is None:
             hint = self.registry.hint(claim.job.task)
             return unknown_task(claim, now=now, park_for=self.park_for, hint=hint)
-        try:
-            call = task.signature.decode(claim.job.payload, limit=self.max_payload)
-        except errors.BadArgument as error:
-            return Dead(Failure("BadArgument", str(error)))
+        return task, now
+
+    def _begun(self, run: Run, now: datetime) -> None:
+        claim, limit = run.claim, run.claim.job.options.timeout
         run.started = now
         if log.isEnabledFor(logging.INFO):
             # a later attempt waited for its backoff: it is not late by that
@@ -154,7 +184,6 @@ class Runner:
             run.deadline = later(now, limit + (ZERO if run.on_thread else LAG))
             if run.on_thread:
                 self.watch()
-        return task, call
 
     def _normal(self, run: Run, task: TaskDef, value: Any) -> Verdict:
         if run.stopping:

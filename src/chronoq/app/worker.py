@@ -15,6 +15,7 @@ from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
 from chronoq.app.loop import Actor, Ear, Loop, Trouble
 from chronoq.app.presence import Presence
+from chronoq.app.processes import Processes
 from chronoq.app.reaper import SWEEP, Reaper
 from chronoq.app.runner import Runner
 from chronoq.app.sweeper import Sweeper, eldest
@@ -49,6 +50,7 @@ class Worker:
     hands: Hands = field(init=False)
     threads: Threads = field(init=False)
     coroutines: Coroutines = field(init=False)
+    processes: Processes = field(init=False)
     fetcher: Fetcher = field(init=False)
     presence: Presence = field(init=False)
     ear: Ear = field(init=False)
@@ -61,6 +63,7 @@ class Worker:
             self.registry, self.hands, backend.clock, random.random, settings.park_for, settings.max_payload
         )
         self.threads, self.coroutines = Threads(runner, slots), Coroutines(runner, slots, self.loop)
+        self.processes = Processes(runner, slots, settings.process_memory)
         self.fetcher = Fetcher(
             backend.queue,
             self.queues,
@@ -70,6 +73,7 @@ class Worker:
             self.coroutines,
             self.process.id,
             settings.lease,
+            self.processes,
         )
         heart = Heart(backend.queue, self.hands, runner, settings.lease, self._on_timeout)
         self.presence = Presence(backend.life, self.process, self._vitals)
@@ -95,6 +99,7 @@ class Worker:
     def start(self) -> None:
         self.threads.start()
         self.coroutines.start()
+        self.processes.start()
         for loop in self.loops.values():
             loop.start()
 
@@ -115,6 +120,7 @@ class Worker:
             log.warning("⚠ %s The leases of this worker will run out by themselves.", error)
         self.threads.stop()
         self.coroutines.stop()
+        self.processes.stop()
         return finished
 
     def _drained(self, limit: timedelta) -> bool:
