@@ -8,6 +8,7 @@ from dependency_injector import containers, providers
 from chronoq.app.client import Client
 from chronoq.app.scheduler import SchedulerService
 from chronoq.app.schedules import Schedules
+from chronoq.app.shards import sharded
 from chronoq.app.tasks import Registry
 from chronoq.app.worker import Worker
 from chronoq.config import Settings
@@ -39,13 +40,25 @@ def schemes() -> list[str]:
     return sorted(point.name for point in entry_points(group=GROUP))
 
 
+def open_sharded(url: str, opening: Opening, shards: Mapping[str, int]) -> Backend:
+    """The backend, its divided queues seen as one each. Errors: those of `open_backend`."""
+    backend = open_backend(url, opening)
+    try:
+        return sharded(backend, shards, now=backend.clock.now())
+    except BaseException:
+        backend.close()
+        raise
+
+
 class Container(containers.DeclarativeContainer):
-    """Everything that an application is made of. `settings` and `room` are handed in."""
+    """Everything that an application is made of. `settings`, `room` and `shards` are handed in."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     room: providers.Dependency[Mapping[str, int]] = providers.Dependency(default={})
+    shards: providers.Dependency[Mapping[str, int]] = providers.Dependency(default={})
     backend = providers.ThreadSafeSingleton(
-        open_backend,
+        open_sharded,
+        shards=shards,
         url=settings.provided.url,
         opening=providers.Factory(
             Opening,

@@ -10,6 +10,7 @@ from time import monotonic
 import pytest
 from redis.crc import key_slot
 
+from chronoq import Queue, Scheduler, every
 from chronoq.adapters.redis import open_backend
 from chronoq.domain.errors import BackendError, BadSetting, NotReady, Unreachable
 from chronoq.domain.job import Pause, State
@@ -156,6 +157,30 @@ def test_what_ends_on_any_node_is_heard(backend: Backend) -> None:
         return heard == {f"{queue}:a" for queue in QUEUES}
 
     assert eventually(all_heard)
+
+
+def test_a_divided_queue_uses_all_nodes(nodes: Nodes) -> None:
+    nodes.flush()
+    app = Scheduler(nodes.url(), queues=[Queue("hot", shards=8)])
+
+    @app.task(name="double", queue="hot")
+    def double(number: int) -> int:
+        return 2 * number
+
+    app.add_schedule("often", double, every("100ms"), args=(21,), overlap="allow")
+    with app:
+        handles = app.enqueue_many([double.job(number) for number in range(100)])
+        assert [handle.result(timeout="20s") for handle in handles] == [2 * number for number in range(100)]
+        assert app.stored_schedule("often").trigger().result(timeout="20s") == 42
+        assert app.backend.queue.queues() == ["hot"]
+        assert app.backend.queue.counts(["hot"], now=app.backend.clock.now())[0].done > 100
+    assert all(server.client().keys("chronoq:{hot~*.8}:stats") for server in nodes.servers)
+    app.close()
+
+    other = Scheduler(nodes.url(), queues=[Queue("hot", shards=4)])
+    with pytest.raises(BadSetting, match="declare shards=8"):
+        other.backend.queue.queues()
+    other.close()
 
 
 def test_the_time_is_that_of_one_node(nodes: Nodes, backend: Backend) -> None:

@@ -62,6 +62,7 @@ class Scheduler:
         self.container = Container(
             settings=self._configured.settings,
             room={queue.name: queue.max_length for queue in declared if queue.max_length is not None},
+            shards={queue.name: queue.shards for queue in declared if queue.shards is not None},
         )
         self.declared = Declared(
             {q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues

@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from attrs import define, evolve, field, frozen
+from attrs.converters import optional
 
 from chronoq.app.keys import Mint
 from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check, policy, treated
 from chronoq.app.tasks import Registry, TaskDef, default_name
 from chronoq.config import Settings
+from chronoq.domain import shards
 from chronoq.domain.errors import BadCall, BadSetting, UnknownQueue, near
 from chronoq.domain.identity import JobId, ScheduleId, name
 from chronoq.domain.job import DEFAULTS, Job
@@ -28,10 +30,15 @@ def _queue_name(value: str) -> str:
 
 @frozen
 class Queue:
-    """A declared queue. `max_length`: live jobs that it may hold; a submission beyond is `QueueFull`."""
+    """A declared queue.
+
+    `max_length`: live jobs that it may hold; a submission beyond is `QueueFull`. `shards`: parts into which
+    a very busy one is divided, so that a cluster can spread it; None: as the store remembers it.
+    """
 
     name: str = field(converter=_queue_name)
     max_length: int | None = None
+    shards: int | None = field(default=None, converter=optional(shards.count))
 
 
 def check_rhythm(rhythm: object) -> None:
