@@ -98,7 +98,7 @@ def test_a_hot_slot_moves_from_master_to_master_and_back(tmp_path: Path, how: st
         producer = Producer(stage)
         stage.task("wait").enqueue("gate")  # one job runs through it all
         with two_workers_and_a_scheduler(stage, lease="15s"), producer.at_work():
-            eventually(lambda: stage.ledger.count("end") > 50, 30)
+            eventually(lambda: stage.ledger.count("end") > 50, 90)
             for _ in range(3):
                 source = nodes.owner_of(SLOT)
                 to = nodes.servers[(nodes.servers.index(source) + 1) % len(nodes.servers)]
@@ -148,7 +148,7 @@ def check_failover(servers: Any, folder: Path, durability: str) -> None:
             two_workers_and_a_scheduler(stage, lease="15s", durability=durability) as processes,
             producer.at_work(),
         ):
-            eventually(lambda: stage.ledger.count("end") > 100, 30)
+            eventually(lambda: stage.ledger.count("end") > 100, 90)
             victim = primary()
             victim.kill()
             eventually(lambda: primary() is not victim, 60)
