@@ -11,6 +11,7 @@ from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, QueuePort, Submitted
 from chronoq.domain.shards import whole
+from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Verdict
 
 T = TypeVar("T")
@@ -105,6 +106,9 @@ class ShardedQueue:
 
     def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         return self.inner.purge(self._ids(ids), now=now)
+
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        return sweep_parts(self.inner, self.division.parts(queue), now=now, mark=mark, limit=limit)
 
     def pause(self, queue: str, pause: Pause) -> None:
         for part in self.division.parts(queue):
@@ -212,6 +216,20 @@ class ShardedQueue:
             return claim if job is claim.job else evolve(claim, job=job)
         history = (claim.token, claim.attempt, claim.worker, claim.expires_at, claim.crashes)
         return Placed(job, *history, part=part)
+
+
+class Sweeps(Protocol):
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept: ...
+
+
+def sweep_parts(port: Sweeps, parts: Sequence[str], *, now: datetime, mark: str, limit: int) -> Swept:
+    """One step of a round through all parts, one after the other."""
+    part, _, inner = mark.partition(" ")
+    at = parts.index(part) if part in parts else 0
+    swept = port.sweep(parts[at], now=now, mark=inner, limit=limit)
+    if swept.mark:
+        return evolve(swept, mark=f"{parts[at]} {swept.mark}")
+    return evolve(swept, mark=f"{parts[at + 1]} ") if at + 1 < len(parts) else swept
 
 
 def placed_job(job: Job, division: Division) -> Job:

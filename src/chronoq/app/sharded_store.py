@@ -5,11 +5,12 @@ from datetime import datetime
 
 from attrs import define, evolve
 
-from chronoq.app.sharded_queue import Division, placed_job
+from chronoq.app.sharded_queue import Division, placed_job, sweep_parts
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import Fired, StorePort
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
 from chronoq.domain.shards import whole
+from chronoq.domain.sweep import Swept
 
 
 @define
@@ -55,6 +56,9 @@ class ShardedStore:
     def find(self, queue: str) -> list[Stored]:
         found = [_seen(one) for part in self.division.parts(queue) for one in self.inner.find(part)]
         return sorted(found, key=lambda stored: stored.id)
+
+    def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
+        return sweep_parts(self.inner, self.division.parts(queue), now=now, mark=mark, limit=limit)
 
     def live(self, id: ScheduleId) -> list[JobId]:
         return [JobId(id.queue, one.key) for one in self.inner.live(self._id(id))]
