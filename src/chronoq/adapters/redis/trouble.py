@@ -203,7 +203,7 @@ def garbled(address: Address, error: Exception) -> Lost:
 def too_old(version: str) -> TooOld:
     """E03."""
     floor = ".".join(map(str, FLOOR))
-    advice = "Upgrade it, or use memory:// to try without it."
+    advice = "Upgrade it, or use sqlite:///jobs.db on one machine."
     return TooOld(f"Redis {version} is too old; chronoq needs {floor}. {advice}")
 
 
