@@ -1,7 +1,6 @@
 """Where a server is: what redis-py needs to connect, made from a URL."""
 
 import re
-from collections.abc import Sequence
 from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -26,8 +25,6 @@ _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\s:\[\],]+)(?::(?P<port>\d{1
 class Line(Protocol):
     """What is used of redis-py's connections, which have no types of their own."""
 
-    def pack_command(self, *words: Word) -> Any: ...
-    def pack_commands(self, commands: Sequence[Sequence[Word]]) -> Any: ...
     def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...
     def send_command(self, *words: Word) -> None: ...
     def can_read(self, timeout: float = 0) -> bool: ...
