@@ -28,6 +28,14 @@ def _count(value: Any) -> int:
     return number
 
 
+def _flag(value: Any) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    found = words.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError("give true or false")
+    return found
+
+
 def _namespace(value: str) -> str:
     return name(value, what="namespace")
 
@@ -170,6 +178,12 @@ class Settings:
     @property
     def signed(self) -> Signing:
         return Signing(self.signing_keys, required=self.signing != "accept")
+
+    allow_eviction: bool = field(
+        default=False,
+        converter=_flag,
+        metadata={"help": "start also on a server that may throw jobs away when it is full"},
+    )
 
 
 @frozen

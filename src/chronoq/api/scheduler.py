@@ -14,6 +14,7 @@ from chronoq.api.task import Decorator, Task
 from chronoq.app.client import Client
 from chronoq.app.context import Context
 from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue, check_rhythm
+from chronoq.app.doctor import refuse_eviction
 from chronoq.app.keys import host_name, new_key, new_process_id
 from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
 from chronoq.app.scheduler import SchedulerService
@@ -294,12 +295,14 @@ class Scheduler:
 
     def worker(self, queues: Sequence[str] = (), *, loop: asyncio.AbstractEventLoop | None = None) -> Worker:
         """A worker for these queues, or all declared ones; not started."""
+        refuse_eviction(self.backend, self._configured.settings)
         process = self.process(Kind.WORKER, [self.declared.queue(queue) for queue in queues])
         worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop)
         return worker
 
     def scheduler(self) -> SchedulerService:
         """A scheduler for all queues; not started."""
+        refuse_eviction(self.backend, self._configured.settings)
         service: SchedulerService = self.container.scheduler(process=self.process(Kind.SCHEDULER))
         return service
 

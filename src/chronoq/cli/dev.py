@@ -29,9 +29,17 @@ _PASSED_BY = {"__pycache__", "node_modules", "site-packages"}
 @click.option(
     "--reload/--no-reload", default=True, help="Start anew when a .py file below this directory changes."
 )
+@click.option(
+    "--allow-eviction",
+    is_flag=True,
+    default=None,
+    help="Start also on a server that may throw jobs away.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def dev(cli: Cli, concurrency: str | None, grace: str, reload: bool, log_format: str) -> int:
+def dev(
+    cli: Cli, concurrency: str | None, grace: str, reload: bool, allow_eviction: bool | None, log_format: str
+) -> int:
     """Scheduler and worker in one process, restarted when a source file changes.
 
     The one way to use memory:// from the command line.
@@ -40,7 +48,7 @@ def dev(cli: Cli, concurrency: str | None, grace: str, reload: bool, log_format:
         raise Misuse("dev needs --app module:attr (or CHRONOQ_APP).")
     if reload and CHILD not in os.environ:
         return _supervise(cli)
-    return _serve(cli, log_format, concurrency=concurrency, grace=grace)
+    return _serve(cli, log_format, concurrency=concurrency, grace=grace, allow_eviction=allow_eviction)
 
 
 def _serve(cli: Cli, log_format: str, **flags: Any) -> int:

@@ -27,6 +27,7 @@ LAZY = {
     "backup": ("upkeep:backup", "Copy a store that is a file, while everybody goes on."),
     "vacuum": ("upkeep:vacuum", "Give the room of what is gone back to the disk."),
     "copy": ("upkeep:copy", "Store what one URL holds in another, while nothing runs."),
+    "doctor": ("doctor:doctor", "What is amiss with the backend and the processes, and what to do."),
     "healthcheck": (
         "health:healthcheck",
         "Exit 0 if the backend answers, and with options if somebody is alive.",

@@ -10,15 +10,21 @@ from chronoq.cli.process import Signals, applied, banner, counted, log, persist
 
 
 @click.command(cls=Command)
+@click.option(
+    "--allow-eviction",
+    is_flag=True,
+    default=None,
+    help="Start also on a server that may throw jobs away.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def scheduler(cli: Cli, log_format: str) -> int:
+def scheduler(cli: Cli, allow_eviction: bool | None, log_format: str) -> int:
     """Fire schedules and move jobs that come due, until stopped.
 
     The schedules declared in the application are stored at the start. Without --app it serves what
     is stored already. Any number may run: one of them leads, another takes over when it is gone.
     """
-    app = cli.app()
+    app = cli.app(allow_eviction=allow_eviction)
     cli.refuse_private(app, "Use 'dev': it runs scheduler and worker in one process. ")
     logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
     signals = Signals()

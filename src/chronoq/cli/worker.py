@@ -39,6 +39,12 @@ from chronoq.domain.time import brief
 )
 @click.option("--grace", metavar="DURATION", help="Time for jobs to finish on a stop.  [default: 30s]")
 @click.option("--burst", is_flag=True, help="Leave when nothing is ready any more.")
+@click.option(
+    "--allow-eviction",
+    is_flag=True,
+    default=None,
+    help="Start also on a server that may throw jobs away.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def worker(
@@ -49,6 +55,7 @@ def worker(
     lease: str | None,
     grace: str | None,
     burst: bool,
+    allow_eviction: bool | None,
     log_format: str,
 ) -> int:
     """Run jobs until stopped.
@@ -58,7 +65,7 @@ def worker(
     """
     if not cli.path:
         raise Misuse("A worker needs --app module:attr (or CHRONOQ_APP): without it, it knows no task.")
-    app = cli.app(concurrency=concurrency, lease=lease, grace=grace)
+    app = cli.app(concurrency=concurrency, lease=lease, grace=grace, allow_eviction=allow_eviction)
     cli.refuse_private(app, f"Use 'dev --app {cli.path}': it runs scheduler and worker in one process. ")
     served = chosen(app, queues)
     if processes > 1 and not supervised():

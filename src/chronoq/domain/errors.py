@@ -188,6 +188,12 @@ class InUse(ChronoqError):
     """Somebody lives on a store that has to stand still for what was asked."""
 
 
+class Evicting(ChronoqError):
+    """The store may throw jobs away when it is full, so no scheduler or worker starts on it."""
+
+    code = "E20"
+
+
 class NotReady(BackendError):
     """The server answers, but refuses for now (loading, read-only, busy, full). Trying again can help."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from attrs import frozen
 
 from chronoq.domain.durability import IN_MEMORY, Durability
+from chronoq.domain.finding import Finding
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.lease import Lease, Presence, Process, Vitals
@@ -345,3 +346,5 @@ class Backend:
     clock: Clock
     close: Callable[[], None]
     upkeep: Upkeep | None = None
+    examine: Callable[[], Sequence[Finding]] = tuple
+    """What can be said of the store itself, beyond the ports: its version, its settings, its memory."""

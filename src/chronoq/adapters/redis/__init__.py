@@ -10,6 +10,7 @@ from chronoq.adapters.redis.calls import Command, load_scripts
 from chronoq.adapters.redis.clock import RedisClock
 from chronoq.adapters.redis.cluster import Cluster
 from chronoq.adapters.redis.durable import confirmation
+from chronoq.adapters.redis.examine import examine
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.life import RedisLife
 from chronoq.adapters.redis.link import Link
@@ -64,6 +65,7 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
         life=RedisLife(wire, scripts, keys, server.names),
         clock=clock,
         close=close,
+        examine=lambda: examine(wire),
     )
 
 
