@@ -1,7 +1,7 @@
 """Many seeds, one after the other or on all cores; a seed that breaks a law prints as a test.
 
 python -m tests.simulator.run 1000000              # seeds 0, 1, 2, ...
-python -m tests.simulator.run 1 --first 813        # one seed, with its trace
+python -m tests.simulator.run 1 --first 813        # one seed; its trace, if it breaks a law
 """
 
 from __future__ import annotations
