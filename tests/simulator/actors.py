@@ -217,8 +217,8 @@ def act(context: Context, kind: str, number: int, tag: str = "") -> str:
         for done in range(number):
             context.progress(done, number)
             world.hub.sleep(S)
-            if context.cancelled and kind == "work":
-                break
+            if world.calm or (context.cancelled and kind == "work"):
+                break  # once the faults have healed, a backlog of long jobs is only long
     return f"{context.key}/{context.token}"
 
 

@@ -131,7 +131,7 @@ def a_claim_grants_more_than_was_asked_for(true: Bend, shelves: Any, wants: Any,
 @flaw("Q2")
 def a_run_is_handed_over_twice(world: World) -> None:
     give = Fetcher._give
-    world.patch(Fetcher, "_give", lambda self, runs: (give(self, runs), give(self, runs)))
+    world.patch(Fetcher, "_give", lambda self, *given: (give(self, *given), give(self, *given)))
 
 
 @bends("queue", "promote", "Q3")
@@ -351,7 +351,7 @@ def poison_is_tried_for_ever(world: World) -> None:
 @flaw("L3", near=16)
 def suspects_run_among_others(world: World) -> None:
     def arrest(self: Fetcher, suspect: Any, runs: Any, now: Any) -> Any:
-        self._give(runs)
+        self._give(runs, now)
         return now
 
     world.patch(Fetcher, "_arrest", arrest)
