@@ -216,7 +216,15 @@ ALSO = {
         *("store.put", "store.due", "store.live"),
     },
     "scheduler": {
-        *("queue.wait_ready", "queue.submit", "queue.get", "queue.endings", "queue.expired", "queue.extend"),
+        *(
+            "queue.wait_ready",
+            "queue.submit",
+            "queue.adopt",
+            "queue.get",
+            "queue.endings",
+            "queue.expired",
+            "queue.extend",
+        ),
         *("queue.report", "queue.revive", "queue.purge", "store.live", "store.ledger", "life.roll"),
     },
     "observer": {"queue.expired"},
