@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -115,6 +117,14 @@ def _all(waiting: deque[Run]) -> list[Run]:
     return taken
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """One of uvloop's where that is installed; it does the same, faster."""
+    if find_spec("uvloop") is None:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = import_module("uvloop").new_event_loop()
+    return loop
+
+
 @define
 class Coroutines:
     """At most `slots` tasks at a time on one event loop: the caller's, or one on a thread of its own."""
@@ -128,7 +138,7 @@ class Coroutines:
 
     def start(self) -> None:
         if self.loop is None:
-            self.loop = asyncio.new_event_loop()
+            self.loop = _new_loop()
             self.own = threading.Thread(target=self._serve, name="chronoq-event-loop", daemon=True)
             self.own.start()
 
