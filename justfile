@@ -55,9 +55,9 @@ test *args:
 docs *args:
     {{ pytest }} tests/integration/test_docs.py "$@"
 
-# kill, stop, starve and poison real processes, so many rounds of it
-chaos rounds="5" *args:
-    shift; for round in $(seq {{ rounds }}); do {{ pytest }} {{ spread }} tests/integration/test_faults_*.py "$@" || exit 1; done
+# kill, stop, starve and poison real processes, with a ledger outside the store; --quick: a small form
+chaos *args:
+    {{ uv }} run --quiet python -m tests.chaos "$@"
 
 # figures beside the raw ceilings and the peers, in one run; --quick, -o json, --help
 bench *args:
@@ -74,3 +74,4 @@ mutate-lua *args:
 # everything that has to be green before a commit, with the longer form of the lockstep and oracle tests
 check: lint types layers
     CHRONOQ_CHECK=1 just --justfile {{ quote(justfile()) }} test
+    just --justfile {{ quote(justfile()) }} chaos --quick

@@ -210,6 +210,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                restore_signals=False,  # SIGXFSZ stays ignored: a full disk is an error, not a death
                 process_group=0,  # Ctrl-C is for the tests: they stop their servers themselves
             )
 

@@ -1,0 +1,1 @@
+"""The chaos suite: real processes, real servers, faults on purpose; `python -m tests.chaos --help`."""

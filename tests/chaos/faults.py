@@ -1,0 +1,146 @@
+"""What is done to the processes and the server while they work; each kind in a thread of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from tests.chaos.stage import Stage
+
+
+@define(eq=False)
+class Fault:
+    """Strikes again and again after a pause between `least` and `most` seconds."""
+
+    least: float
+    most: float
+    at: list[tuple[int, float]] = field(factory=list, init=False)
+    """Whom it has struck (0: the server), and when."""
+    name = "fault"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        raise NotImplementedError
+
+    def heal(self, stage: Stage) -> None:
+        """Undo what has not been undone."""
+
+
+class Kill(Fault):
+    """SIGKILL of a worker, or of a scheduler where there are any."""
+
+    name = "SIGKILL"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        fleet = rng.choice([stage.workers, *([stage.schedulers] if stage.schedulers else [])])
+        if fleet and (pid := fleet.pick(rng)):
+            self.at.append((pid, monotonic()))
+            fleet.kill(pid)
+
+
+@define(eq=False)
+class KillScheduler(Fault):
+    """SIGKILL of a scheduler."""
+
+    name = "SIGKILL"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        if stage.schedulers and (pid := stage.schedulers.pick(rng)):
+            self.at.append((pid, monotonic()))
+            stage.schedulers.kill(pid)
+
+
+@define(eq=False)
+class Freeze(Fault):
+    """SIGSTOP of half of a fleet for longer than its lease or lock, then SIGCONT."""
+
+    length: float = 3.0
+    whom: str = "workers"
+    _over: Event = field(factory=Event, init=False)
+    name = "SIGSTOP"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        fleet = getattr(stage, self.whom)
+        pids = fleet.pids
+        rng.shuffle(pids)
+        stopped = [pid for pid in pids[: max(1, len(pids) // 2)] if fleet.stop(pid)]
+        self.at += [(pid, monotonic()) for pid in stopped]
+        self._over.wait(self.length)
+        for pid in stopped:
+            fleet.go_on(pid)
+
+
+class KillServer(Fault):
+    """SIGKILL of the server, and a start from what its disk has."""
+
+    name = "server SIGKILL"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        self.at.append((0, monotonic()))
+        stage.server.kill()
+        stage.server.start()
+
+
+class FlushScripts(Fault):
+    """SCRIPT FLUSH."""
+
+    name = "SCRIPT FLUSH"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        with suppress(RedisError, OSError), stage.server.client(socket_timeout=2) as client:
+            client.script_flush()
+            self.at.append((0, monotonic()))
+
+
+class Wire(Fault):
+    """The proxy does harm to replies, at its own pace."""
+
+    name = "reply harmed"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        assert stage.proxy
+        stage.proxy.armed = True
+        self.at = [(0, at) for at in stage.proxy.at]
+
+    def heal(self, stage: Stage) -> None:
+        assert stage.proxy
+        stage.proxy.armed = False
+        self.at = [(0, at) for at in stage.proxy.at]
+
+
+@contextmanager
+def at_work(stage: Stage, faults: list[Fault]) -> Iterator[None]:
+    """All of them, until the block is left; then all is well again."""
+    over = Event()
+    broken: list[BaseException] = []
+
+    def go_on(fault: Fault, rng: random.Random) -> None:
+        try:
+            while not over.wait(rng.uniform(fault.least, fault.most)):
+                fault.strike(stage, rng)
+        except BaseException as error:
+            broken.append(error)
+
+    threads = [
+        Thread(target=go_on, args=(fault, random.Random(f"{stage.seed}-{fault.name}-{place}")), daemon=True)
+        for place, fault in enumerate(faults)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        for fault in faults:
+            fault.heal(stage)
+    if broken:
+        raise broken[0]

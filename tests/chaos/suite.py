@@ -1,0 +1,196 @@
+"""All scenarios, in their quick or full size. A new one is a line here."""
+
+from __future__ import annotations
+
+from tests.chaos.faults import Fault, FlushScripts, Freeze, Kill, KillScheduler, KillServer, Wire
+from tests.chaos.scenarios import Scenario
+from tests.chaos.scenarios.answers import Answers
+from tests.chaos.scenarios.backlog import Backlog
+from tests.chaos.scenarios.deleted import Deleted
+from tests.chaos.scenarios.disk import full_disk
+from tests.chaos.scenarios.memory import Full
+from tests.chaos.scenarios.poison import Poison
+from tests.chaos.scenarios.storm import Storm
+from tests.chaos.scenarios.tail import Tail
+
+HOUR = 3600.0
+DEFAULTS = {"lease": "10s", "lock_ttl": "3s", "concurrency": 8}
+"""What `Settings` has by default, for the figures that are about the defaults."""
+
+
+def suite(*, quick: bool, jobs: int | None = None) -> list[Scenario]:
+    """`jobs`: instead of the number that a storm or backlog goes through otherwise."""
+    return quick_suite(jobs) if quick else full_suite(jobs)
+
+
+def everything() -> list[Fault]:
+    """F2, F3, F6, F8 and F11 together."""
+    return [
+        Kill(0.05, 0.5),
+        Freeze(15, 25, length=13),
+        KillServer(8, 12),
+        Wire(0.1, 0.1),
+        FlushScripts(0.1, 0.1),
+    ]
+
+
+def quick_suite(jobs: int | None) -> list[Scenario]:
+    n = jobs or 0
+    return [
+        Storm(
+            name="F2",
+            title="workers killed",
+            faults=lambda: [Kill(0.2, 0.8)],
+            pause=0.05,
+            jobs=n,
+            bounded=True,
+        ),
+        Storm(
+            name="F3",
+            title="workers stopped past their lease",
+            faults=lambda: [Freeze(0.2, 0.4, length=2.0)],
+            settings={"lease": "1s"},
+            pause=0.1,
+            jobs=n,
+            bounded=True,
+        ),
+        Storm(
+            name="F4",
+            title="schedulers killed and stopped",
+            faults=lambda: [KillScheduler(0.5, 1.5), Freeze(0.5, 1.5, length=2.0, whom="schedulers")],
+            schedules=50,
+            schedulers=3,
+            producers=0,
+            workers=2,
+            rhythm=0.5,
+        ),
+        Storm(
+            name="F5",
+            title="clocks an hour off",
+            faults=lambda: [KillScheduler(0.5, 1.0)],
+            schedules=20,
+            schedulers=2,
+            producers=0,
+            workers=2,
+            rhythm=0.5,
+            skew=HOUR,
+        ),
+        Storm(
+            name="F6",
+            title="server killed, AOF everysec",
+            faults=lambda: [KillServer(1.5, 2.5)],
+            aof=True,
+            fsync="everysec",
+            jobs=n,
+        ),
+        Tail(title="AOF tail cut, always", fsync="always", cuts=2),
+        Tail(title="AOF tail cut, everysec", fsync="everysec", cuts=2),
+        Storm(name="F8", title="replies harmed", faults=lambda: [Wire(0.1, 0.1)], proxy=True, jobs=n),
+        Full(jobs=200),
+        Storm(name="F11", title="scripts flushed", faults=lambda: [FlushScripts(0.1, 0.1)], jobs=n),
+        Answers(lived=("READONLY", "NOAUTH", "end", "garbage")),
+        full_disk(jobs=n),
+        Deleted(rounds=6),
+        Poison(jobs=150, each=1),
+        Backlog(jobs=jobs or 20_000, seconds=4, strict=False),
+    ]
+
+
+def full_suite(jobs: int | None) -> list[Scenario]:
+    return [
+        Storm(
+            name="F2",
+            title="workers killed",
+            faults=lambda: [Kill(0.05, 0.5)],
+            jobs=jobs or 20_000,
+            strikes=200,
+            workers=20,
+            pause=0.2,
+            settings=DEFAULTS,
+            bounded=True,
+        ),
+        Storm(
+            name="F3",
+            title="workers stopped past their lease",
+            faults=lambda: [Freeze(0.2, 0.5, length=3.0)],
+            jobs=jobs or 20_000,
+            strikes=200,
+            workers=20,
+            pause=0.1,
+            bounded=True,
+        ),
+        Storm(
+            name="F4",
+            title="schedulers killed and stopped",
+            faults=lambda: [KillScheduler(0.8, 1.2), Freeze(1, 2, length=4.0, whom="schedulers")],
+            jobs=jobs or 100_000,
+            schedules=500,
+            schedulers=5,
+            producers=0,
+            workers=3,
+            concurrency=8,
+        ),
+        Storm(
+            name="F5",
+            title="clocks an hour off",
+            faults=lambda: [KillScheduler(0.8, 1.2)],
+            seconds=30,
+            schedules=100,
+            schedulers=4,
+            producers=0,
+            workers=2,
+            skew=HOUR,
+        ),
+        Storm(
+            name="F6",
+            title="server killed, AOF everysec",
+            faults=lambda: [KillServer(2, 4)],
+            jobs=jobs or 10_000,
+            strikes=20,
+            aof=True,
+            fsync="everysec",
+            settings=DEFAULTS,
+            workers=8,
+            pause=0.1,
+        ),
+        Tail(title="AOF tail cut, always", fsync="always", cuts=15),
+        Tail(title="AOF tail cut, everysec", fsync="everysec", cuts=15),
+        Storm(
+            name="F8",
+            title="replies harmed",
+            faults=lambda: [Wire(0.1, 0.1), Kill(5, 10), KillScheduler(5, 10)],
+            proxy=True,
+            jobs=jobs or 10_000,
+            strikes=500,
+            schedules=20,
+            schedulers=2,
+            covered=True,
+        ),
+        Full(jobs=2_000),
+        Storm(
+            name="F11",
+            title="scripts flushed",
+            faults=lambda: [FlushScripts(0.1, 0.1)],
+            jobs=jobs or 10_000,
+            strikes=200,
+        ),
+        Answers(),
+        full_disk(jobs=jobs or 5_000, strikes=20),
+        Deleted(rounds=50),
+        Poison(jobs=1_000, each=5),
+        Backlog(jobs=jobs or 1_000_000, seconds=30),
+        Storm(
+            name="ALL",
+            title="F2, F3, F6, F8, F11 together",
+            faults=everything,
+            jobs=jobs or 100_000,
+            strikes=1_000,
+            workers=20,
+            pause=0.05,
+            settings=DEFAULTS,
+            aof=True,
+            fsync="everysec",
+            proxy=True,
+            bounded=True,
+        ),
+    ]
