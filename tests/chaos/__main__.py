@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import random
+import signal
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ def main() -> int:
         help="where the JSON goes; json: to standard output, instead of the table",
     )  # fmt: skip
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     seed = random.randrange(1 << 30) if given.seed is None else given.seed
     scenarios = suite(quick=given.quick, jobs=given.jobs)
     if given.only:
@@ -49,8 +51,12 @@ def main() -> int:
         scenarios = [one for one in scenarios if one.name in names]
     print(f"chaos: {'quick' if given.quick else 'full'}, seed {seed}", file=sys.stderr)
     began = monotonic()
-    with ThreadPoolExecutor(given.at_once or (AT_ONCE if given.quick else 1)) as pool:
-        rows = list(pool.map(lambda one: played(one, seed), scenarios))
+    at_once = given.at_once or (AT_ONCE if given.quick else 1)
+    if at_once == 1:
+        rows = [played(one, seed) for one in scenarios]
+    else:
+        with ThreadPoolExecutor(at_once) as pool:
+            rows = list(pool.map(lambda one: played(one, seed), scenarios))
     facts = {
         "seed": seed,
         "quick": given.quick,

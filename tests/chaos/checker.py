@@ -131,8 +131,8 @@ def recoveries(ledger: Ledger, falls: Sequence[tuple[int, float]]) -> list[float
 
 
 def resumptions(ledger: Ledger, moments: Sequence[float]) -> list[float]:
-    """Seconds from each moment to the next start of any job."""
-    starts = sorted(fact.at for fact in ledger.facts if fact.what in (What.STARTED, What.TICKED))
+    """Seconds from each moment to the next claim that was granted, or run of a schedule's job."""
+    starts = sorted(fact.at for fact in ledger.facts if fact.what in (What.CLAIMED, What.TICKED))
     places = [(at, bisect_left(starts, at)) for at in moments]
     return [starts[place] - at for at, place in places if place < len(starts)]
 

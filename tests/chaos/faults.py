@@ -34,15 +34,17 @@ class Fault:
 
 
 class Kill(Fault):
-    """SIGKILL of a worker, or of a scheduler where there are any."""
+    """SIGKILL of a worker that has begun to work: one that has nothing in hand proves nothing."""
 
     name = "SIGKILL"
 
     def strike(self, stage: Stage, rng: random.Random) -> None:
-        fleet = rng.choice([stage.workers, *([stage.schedulers] if stage.schedulers else [])])
-        if fleet and (pid := fleet.pick(rng)):
+        assert stage.workers
+        busy = [pid for pid in stage.workers.pids if stage.ledger.knows(pid)]
+        if busy:
+            pid = rng.choice(busy)
             self.at.append((pid, monotonic()))
-            fleet.kill(pid)
+            stage.workers.kill(pid)
 
 
 @define(eq=False)

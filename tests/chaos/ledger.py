@@ -83,6 +83,11 @@ class Ledger:
                 self.facts.append(Fact(what, key, int(token), float(at), note, pid, int(crashes)))
         return self
 
+    def knows(self, pid: int) -> bool:
+        """Whether that process has written anything."""
+        path = self.folder / str(pid)
+        return path.exists() and path.stat().st_size > 0
+
     def of(self, what: What) -> list[Fact]:
         return [fact for fact in self.facts if fact.what == what]
 

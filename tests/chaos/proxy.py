@@ -57,7 +57,6 @@ class Proxy:
     _names: dict[bytes, str] = field(init=False)
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop, init=False)
     _thread: Thread = field(init=False)
-    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -79,12 +78,14 @@ class Proxy:
     def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.set_exception_handler(lambda loop, context: None)
-        self._loop.run_until_complete(asyncio.start_server(self._serve, sock=listener))
+        door = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=listener))
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        door.close()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
             task.cancel()
-        with suppress(RuntimeError):
-            self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0.01))  # transports close in a turn of their own
 
     async def _serve(self, near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
         try:

@@ -185,7 +185,7 @@ def full_suite(jobs: int | None) -> list[Scenario]:
             faults=everything,
             jobs=jobs or 100_000,
             strikes=1_000,
-            workers=20,
+            workers=12,
             pause=0.05,
             settings=DEFAULTS,
             aof=True,
