@@ -111,22 +111,20 @@ def check_ticks(ledger: Ledger, row: Row, *, step: float, schedules: int) -> Non
 
 
 def recoveries(ledger: Ledger, falls: Sequence[tuple[int, float]]) -> list[float]:
-    """Seconds from each fall (pid, when) to the next start, elsewhere, of each job that was in its hands."""
-    ended: set[tuple[str, int]] = {(fact.key, fact.token) for fact in ledger.of(What.SETTLED)}
-    starts: dict[str, list[Fact]] = defaultdict(list)
-    for fact in ledger.of(What.STARTED):
-        starts[fact.key].append(fact)
+    """L1: seconds from each fall (pid, when) until each job that was in its hands is ready again.
+
+    From then on it stands in its queue like any other; how long that is, is a matter of its backlog.
+    """
+    reaped = {(fact.key, fact.token): fact.at for fact in ledger.of(What.REAPED)}
     held: dict[int, list[Fact]] = defaultdict(list)
     for fact in ledger.of(What.CLAIMED):
         held[fact.pid].append(fact)
     found = []
     for pid, at in falls:
         for claim in held.pop(pid, ()):
-            if claim.at > at or (claim.key, claim.token) in ended:
-                continue
-            later = [one.at for one in starts[claim.key] if one.token > claim.token and one.crashes]
-            if later and min(later) > at:
-                found.append(min(later) - at)
+            ready = reaped.get((claim.key, claim.token), 0)
+            if claim.at <= at < ready:
+                found.append(ready - at)
     return found
 
 

@@ -29,6 +29,8 @@ class What(StrEnum):
     ENDED = "E"
     SETTLED = "V"
     """A worker was told that its verdict `Done` is the one that counts."""
+    REAPED = "R"
+    """A worker took the job from one that was gone: it is ready again, or among the dead letters."""
     TICKED = "K"
     """A schedule's job ran; the note is its nominal time in milliseconds."""
 

@@ -88,12 +88,11 @@ class Noted:
         self._notes.note_all(What.CLAIMED, [(claim.id.key, claim.token) for claim in claims])
 
     def _settled(self, verdicts: Any, answers: Any) -> None:
-        done = [
-            (claim.id.key, claim.token)
-            for (claim, verdict), kept in zip(verdicts, answers, strict=True)
-            if kept and isinstance(verdict, Done)
-        ]
-        self._notes.note_all(What.SETTLED, done)
+        kept = [one for one, kept in zip(verdicts, answers, strict=True) if kept]
+        done = [claim for claim, verdict in kept if isinstance(verdict, Done)]
+        reaped = [claim for claim, verdict in kept if getattr(verdict, "crash", False)]
+        for what, claims in ((What.SETTLED, done), (What.REAPED, reaped)):
+            self._notes.note_all(what, [(claim.id.key, claim.token) for claim in claims])
 
 
 def application(plan: Plan, notes: Notes | None = None) -> Scheduler:

@@ -136,7 +136,7 @@ def test_each_nominal_time_has_to_run_once(tmp_path: Path) -> None:
     assert not doubled.ok
 
 
-def test_recovery_is_the_time_from_a_fall_to_the_next_start_of_what_was_in_hand(tmp_path: Path) -> None:
+def test_recovery_is_the_time_from_a_fall_until_what_was_in_hand_is_ready_again(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
 
     def fact(what: What, key: str, token: int, at: float, pid: int, crashes: int = 0) -> Fact:
@@ -147,8 +147,8 @@ def test_recovery_is_the_time_from_a_fall_to_the_next_start_of_what_was_in_hand(
         fact(What.SETTLED, "kept", 1, 2, 7),
         fact(What.CLAIMED, "held", 1, 3, 7),
         fact(What.CLAIMED, "elsewhere", 1, 3, 8),
-        fact(What.STARTED, "held", 2, 9, 8, crashes=1),
-        fact(What.STARTED, "kept", 2, 99, 8, crashes=1),
+        fact(What.REAPED, "held", 1, 9, 8),
+        fact(What.REAPED, "elsewhere", 1, 99, 9),
     ]
     assert recoveries(ledger, [(7, 4.0)]) == [5.0]
     assert percentile([1, 2, 3], 0.5) == 2

@@ -103,20 +103,21 @@ class Answers:
     def _live_with(self, row: Row, seed: int) -> None:
         """A worker and a scheduler on each such server: nobody falls, nobody spins."""
         with on_stage(self.name, seed) as stage, ExitStack() as stack:
-            crews: list[tuple[str, FakeServer, Sequence[Fleet]]] = []
+            crews: list[tuple[str, FakeServer, Fleet]] = []
             for name in self.lived:
-                fake = stack.enter_context(FakeServer())
-                plan = roles.Plan(fake.url, stage.folder, {"concurrency": 2})
-                crews.append((name, fake, [stage.fleet(role, 1, plan) for role in (roles.work, roles.tick)]))
+                for role in (roles.work, roles.tick):
+                    fake = stack.enter_context(FakeServer())
+                    plan = roles.Plan(fake.url, stage.folder, {"concurrency": 2})
+                    crews.append((name, fake, stage.fleet(role, 1, plan)))
             for name, fake, _ in crews:
                 begun = stage.until(lambda: fake.asked["EVALSHA"] > 2, 60)  # noqa: B023
                 row.expect(begun, f"nobody came to the server that will answer {name}")
                 fake.says(ANSWERS[name][0])
             sleep(0.5)  # what was under way is answered by now
-            before = [([fleet.pids for fleet in fleets], fake.asked.total()) for _, fake, fleets in crews]
+            before = [(fleet.pids, fake.asked.total()) for _, fake, fleet in crews]
             sleep(self.seconds)
-            for (name, fake, fleets), (pids, asked) in zip(crews, before, strict=True):
-                row.expect([fleet.pids for fleet in fleets] == pids, f"a process has fallen, answered {name}")
+            for (name, fake, fleet), (pids, asked) in zip(crews, before, strict=True):
+                row.expect(fleet.pids == pids, f"a process has fallen, answered {name}")
                 made = fake.asked.total() - asked
                 row.expect(made <= self.busy, f"{made} requests in {self.seconds} s, answered {name}")
             row.expect("Traceback" not in stage.said, f"a traceback: {stage.said[-2000:]}")
