@@ -23,7 +23,8 @@ PACKAGES = {
     "apscheduler": ["apscheduler>=3.11,<4"],
     "apscheduler_sql": ["apscheduler>=3.11,<4", "sqlalchemy"],
 }
-PEERS = list(PACKAGES)
+PEERS = ["chronoq_sqlite", *PACKAGES]
+"""Ours on a file is measured like a peer: beside huey's and APScheduler's."""
 
 
 def folder() -> Path:

@@ -19,6 +19,9 @@ TEXT = "abcdefghijklmnopqrst"
 RECORD = struct.Struct("<qq")
 
 _out = os.environ.get("BENCH_OUT") or os.path.join(tempfile.mkdtemp(prefix="bench-"), "records")
+FILE = os.path.join(os.path.dirname(os.path.abspath(_out)), "jobs.db")
+"""Where those keep their jobs who need no server; each run begins without it."""
+
 _file = os.open(_out, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 

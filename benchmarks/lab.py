@@ -54,7 +54,7 @@ class Lab:
         self.redis.flushall()
         self.records.write_bytes(b"")
         for file in self.folder.glob("jobs.db*"):
-            file.unlink()
+            subprocess.run(["rm", "-rf", file], check=True)
 
     def env(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         return {

@@ -1,11 +1,16 @@
 """huey on SQLite, one thread: the file takes one writer at a time."""
 
+import os
+
+from job import FILE
+
+os.environ["BENCH_SQLITE"] = FILE
+
 from subjects import huey
-from subjects.huey import huey as app  # noqa: F401 - the consumer looks it up
 from subjects.huey import open_, put, put_at  # noqa: F401
 
 JOBS = 4000
-SETTINGS = "SqliteHuey, -k thread -w 1, defaults"
+SETTINGS = "SqliteHuey, -k thread -w 1, defaults: nothing is synced to the disk"
 ON_KILL = huey.ON_KILL
-WORKERS = {"-k thread -w 1": lambda n: [["env", *huey.BASE, "-w", "1"]] * n}
+WORKERS = {"-k thread -w 1": lambda n: [["env", f"BENCH_SQLITE={FILE}", *huey.BASE, "-w", "1"]] * n}
 TIMER = "-k thread -w 1"

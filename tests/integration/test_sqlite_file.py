@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -441,6 +442,40 @@ def test_a_forked_child_goes_on_with_connections_of_its_own(backend: Backend, pa
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+OPENER = """
+import os, sys, time
+from chronoq.adapters.sqlite import open_backend
+from chronoq.testing.contracts.values import add
+print("there", flush=True)
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.001)
+for name in sys.argv[3:]:
+    backend = open_backend(sys.argv[1])
+    add(backend.queue, name)
+    backend.close()
+print("stored", flush=True)
+"""
+
+
+def test_many_processes_may_make_the_file_at_the_same_moment(path: Path) -> None:
+    gate = path.with_name("gate")
+    with ExitStack() as stack:
+        openers = [
+            stack.enter_context(
+                python("-c", OPENER, f"sqlite:///{path}", str(gate), *(f"p{n}x{m}" for m in range(5)))
+            )
+            for n in range(6)
+        ]
+        for opener in openers:
+            opener.wait_line("there", within=60)
+        gate.touch()
+        for opener in openers:
+            opener.wait_line("stored", within=60)
+    there = open_backend(f"sqlite:///{path}")
+    assert there.queue.counts([MAIL], now=NOW)[0].ready == 30
+    there.close()
 
 
 def test_namespaces_share_a_file_and_nothing_else(backend: Backend, path: Path) -> None:

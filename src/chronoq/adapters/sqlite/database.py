@@ -144,10 +144,14 @@ class Database:
                 raise trouble.told(self.path, error) from error
 
     def alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The answer of `work`, with the connection that writes, outside of any transaction."""
+        """The answer of `work`, with the connection that writes, outside of any transaction.
+
+        While another process is in the way it is begun again, so it must do no harm when it is done twice.
+        """
         with self._writing:
             try:
-                return work(self._connected())
+                db = self._connected()
+                return self._patiently(lambda: work(db))
             except sqlite3.Error as error:
                 raise trouble.told(self.path, error) from error
 
@@ -246,18 +250,19 @@ class Database:
         """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
         if _identity(self.path) != self._inode:
             raise trouble.moved(self.path)
+        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                db.execute("BEGIN IMMEDIATE")
+                return attempt()
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
                 if time.monotonic() >= deadline:
                     raise trouble.busy(self.path, self.patience) from None
                 time.sleep(_PAUSE)
-            else:
-                return
 
     def _relax(self, db: sqlite3.Connection, lax: bool) -> None:
         if lax != self._lax and self.address.synchronous == "full":

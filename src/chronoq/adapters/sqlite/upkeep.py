@@ -75,9 +75,5 @@ class SqliteUpkeep:
 
 def _free(db: sqlite3.Connection) -> int:
     """Give some free pages back; how many are left."""
-    db.execute("PRAGMA busy_timeout = 5000")
-    try:
-        db.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
-    finally:
-        db.execute("PRAGMA busy_timeout = 0")
+    db.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
     return int(db.execute("PRAGMA freelist_count").fetchone()[0])

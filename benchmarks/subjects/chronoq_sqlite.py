@@ -1,0 +1,32 @@
+"""chronoq itself, in a file: plain functions on threads, every commit synced to the disk."""
+
+import os
+import sys
+
+from job import FILE
+
+URL = os.environ["BENCH_CHRONOQ"] = f"sqlite:///{FILE}"
+
+from subjects import chronoq_threads
+from subjects.chronoq_threads import (  # noqa: F401
+    app,
+    close,
+    open_,
+    put,
+    put_at,
+    put_many,
+    put_many_at,
+    recurring,
+)
+
+BASE = ["env", f"BENCH_CHRONOQ={URL}", sys.executable, "-m", "chronoq"]
+APP = ["--app", "subjects.chronoq_sqlite:app"]
+
+JOBS = 20_000
+SETTINGS = "defaults: 8 slots, leases, fenced settlements, retries and results on; synced to the disk"
+ON_KILL = chronoq_threads.ON_KILL
+WORKERS = {
+    "threads": lambda n: [[*BASE, "worker", *APP, "--queues", chronoq_threads.QUEUE]] * n,
+    "scheduler": lambda n: [[*BASE, "scheduler", *APP]],
+}
+TIMER = "threads"
