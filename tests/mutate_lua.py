@@ -53,6 +53,8 @@ _MISMATCH = "no token is no match either"
 _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
+    ("adopt", "ARGV[at + 4] ~= ''", "true", "an empty history reads as none"),
+    ("adopt", "#later > 0 and redis", " redis", _HINT),
     ("claim", "#keys < limit and budget > 0", " budget > 0", "LPOP of none pops none, which ends the loop"),
     ("claim", "#keys < limit", "#keys <= limit", "LPOP of none pops none, which ends the loop"),
     ("claim", "and budget > 0", "", "the budget bounds the time of one call only"),

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import Claim, Pause, State
+from chronoq.domain.job import Claim, Pause, Snapshot, State
 from chronoq.domain.ports import Backend, Fired, QueuePort
 from chronoq.domain.schedule import Firing, Stored
 from chronoq.domain.verdict import Done, Retry, Snooze
@@ -252,7 +252,7 @@ class Waiting(Chapter):
         queue.cancel([run().id], now=NOW)
         assert waiter.answer() == [MAIL]
 
-    @pytest.mark.parametrize("verb", ["submit", "retry", "put", "fire", "cancel", "done"])
+    @pytest.mark.parametrize("verb", ["submit", "adopt", "retry", "put", "fire", "cancel", "done"])
     def test_hints_do_not_pile_up(self, backend: Backend, verb: str) -> None:
         """However much happens while nobody listens, who comes back is busy with it for a moment only."""
         queue, store = backend.queue, backend.store
@@ -262,6 +262,9 @@ class Waiting(Chapter):
             match verb:
                 case "submit":
                     queue.submit([job(f"j{n}", due=soon)], now=NOW)
+                case "adopt":
+                    there = Snapshot(job(f"j{n}", due=soon), State.DELAYED, until=soon)
+                    queue.adopt([there], now=NOW)
                 case "retry":
                     queue.settle([(taken(queue, f"j{n}"), Retry(soon, FAILED))], now=NOW)
                 case "put":
