@@ -16,7 +16,7 @@ PACKAGES = {
     "huey": ["huey"],
     "huey_sqlite": ["huey"],
     "arq": ["arq", "uvloop"],
-    "saq": ["saq[redis,hiredis]", "uvloop"],
+    "saq": ["saq[redis,hiredis]", "typing_extensions", "uvloop"],
     "taskiq": ["taskiq", "taskiq-redis", "uvloop"],
     "streaq": ["streaq", "uvloop"],
     "docket": ["pydocket", "uvloop"],
