@@ -123,7 +123,9 @@ def test_a_database_that_the_server_does_not_have_is_said(valkey: Server) -> Non
 
 def test_a_user_without_the_right_is_told_so(new_server: Callable[..., Server]) -> None:
     server = new_server("valkey-9.1", tcp=True)
-    server.client().execute_command("ACL", "SETUSER", "ann", "on", ">pw", "~*", "&*", "+@all", "-evalsha")
+    server.client().execute_command(
+        "ACL", "SETUSER", "ann", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval"
+    )
     backend = open_backend(server.url().replace("//", "//ann:pw@"))
     with pytest.raises(BackendError, match="does not allow this to user 'ann'"):
         backend.queue.submit([job("a")], now=NOW)

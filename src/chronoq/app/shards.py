@@ -1,6 +1,7 @@
 """Which queues are divided, and into what: declared in code, remembered in the store."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from attrs import define, evolve, field
@@ -8,7 +9,7 @@ from attrs import define, evolve, field
 from chronoq.app.sharded_queue import ShardedQueue
 from chronoq.app.sharded_store import ShardedStore
 from chronoq.domain import shards
-from chronoq.domain.errors import BadSetting
+from chronoq.domain.errors import BadSetting, NotAllowed
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import Backend
 
@@ -41,7 +42,8 @@ class Shards:
 
     def open(self, declared: Mapping[str, int], *, now: datetime) -> None:
         """Take over what is declared, look up the rest. Errors: `BadSetting` for a number that has changed."""
-        self.learn(self.backend.queue.queues())
+        with suppress(NotAllowed):  # whoever may only submit looks at no list, and goes by what is declared
+            self.learn(self.backend.queue.queues())
         for queue in {*self._parts, *declared}:
             number = declared.get(queue)
             if number is None:

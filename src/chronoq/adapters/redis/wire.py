@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
-from chronoq.adapters.redis.calls import Call, Operation, Script, Word, popping
+from chronoq.adapters.redis.calls import Call, Operation, Word, popping
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
@@ -39,6 +39,7 @@ class Wire:
         self._pool = address.pool(longer=longer)
         self._pid = getpid()
         self._idle: deque[Line] = deque()
+        self._brought: set[str] = set()
 
     def run(self, operation: Operation[T]) -> T:
         return self.run_all([operation])[0]
@@ -164,12 +165,13 @@ class Wire:
         self, connection: Line, operations: Sequence[Operation[T]], last: list[Sequence[Word]]
     ) -> list[Any]:
         """One for each, after sending what the server has forgotten: what it does not know it has not run."""
-        replies = self._exchange(connection, [*(one.words for one in operations), *last])
+        # a script's first use brings its text: sent after a refusal, it would come behind the rest of its batch
+        replies = self._exchange(connection, [*_in_full(operations, self._brought), *last])
         for _ in range(FORGOTTEN):
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not unknown:
                 break
-            again = self._exchange(connection, [*_in_full([operations[at] for at in unknown]), *last])
+            again = self._exchange(connection, [*_in_full([operations[at] for at in unknown], set()), *last])
             for at, reply in zip([*unknown, *range(-len(last), 0)], again, strict=True):
                 replies[at] = reply
         return replies
@@ -201,13 +203,12 @@ def _reply(connection: Line) -> Any:
         return error
 
 
-def _in_full(operations: Sequence[Operation[Any]]) -> list[Sequence[Word]]:
-    """The same calls for a server that has forgotten the scripts: the first of each brings its text."""
-    brought: set[Script] = set()
+def _in_full(operations: Sequence[Operation[Any]], brought: set[str]) -> list[Sequence[Word]]:
+    """The calls, of which the first of each script brings its text, unless that was brought before."""
     requests: list[Sequence[Word]] = []
     for one in operations:
-        if isinstance(one, Call) and one.script not in brought:
-            brought.add(one.script)
+        if isinstance(one, Call) and one.script.sha not in brought:
+            brought.add(one.script.sha)
             requests.append(one.words_in_full)
         else:
             requests.append(one.words)
