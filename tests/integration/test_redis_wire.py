@@ -467,6 +467,18 @@ def test_the_clock_asks_the_server_now_and_then_only(new_server: Callable[..., S
     backend.close()
 
 
+def test_a_server_that_hangs_holds_up_nobody_who_reads_the_clock(new_server: Callable[..., Server]) -> None:
+    server = new_server("valkey-9.1")
+    clock = RedisClock(wire := Wire(Address(server.url() + "&socket_timeout=600")))
+    before = clock.now()
+    server.pause()
+    clock.doubt()
+    assert clock.now() >= before  # asked in this thread, it would hang for ten minutes
+    server.resume()
+    eventually(lambda: clock._fresh_until > 0)
+    wire.close()
+
+
 def test_a_clock_that_was_set_back_stands_still(valkey: Server) -> None:
     wire = Wire(Address(valkey.url()))
     clock = RedisClock(wire)

@@ -1,7 +1,7 @@
 """The server's time, without asking for it each time."""
 
 from datetime import datetime
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from attrs import define, field
@@ -21,9 +21,9 @@ _AFTER_FAILURE = 2_000_000
 class RedisClock:
     """The server's last reply plus what has elapsed since it arrived, so it is never ahead of the server.
 
-    It is asked again each 10 s and after a connection broke, by whoever reads the clock first then;
-    the others go on with what has elapsed, and so does everybody while it cannot be asked. It never
-    goes back: after the server's own clock was set back, it stands still until that has caught up.
+    It is asked again each 10 s and after a connection broke, in a thread of its own: a server that hangs
+    holds up nobody who only wants to know the time. Until it has answered, everybody goes on with what has
+    elapsed. It never goes back: after the server's own clock was set back, it stands still until that has caught up.
     """
 
     wire: Link
@@ -35,18 +35,30 @@ class RedisClock:
 
     def now(self) -> datetime:
         if ticks() >= self._fresh_until and self._asking.acquire(blocking=False):
-            try:
-                self.ask()
-            except BackendError:
-                self._fresh_until = ticks() + _AFTER_FAILURE
-            finally:
-                self._asking.release()
+            if self._offset:
+                self._start()
+            else:  # there is nothing to go on with yet
+                self._refresh()
         with self._telling:
             now = self._offset + ticks()
             if now < self._last:
                 now = self._last
             self._last = now
         return from_us(now)
+
+    def _start(self) -> None:
+        try:
+            Thread(target=self._refresh, name="chronoq-clock", daemon=True).start()
+        except RuntimeError:  # the interpreter is about to end
+            self._asking.release()
+
+    def _refresh(self) -> None:
+        try:
+            self.ask()
+        except BackendError:
+            self._fresh_until = ticks() + _AFTER_FAILURE
+        finally:
+            self._asking.release()
 
     def ask(self) -> None:
         """Take the server's time. Errors: `BackendError`."""
