@@ -98,7 +98,7 @@ def test_every_process_that_waits_is_woken_when_there_is_work_for_each(backend: 
             waiter.wait_line("waiting", within=30)
         backend.queue.submit([job(f"j{number}") for number in range(18)], now=NOW)
         for waiter in (one, two):
-            waiter.wait_line("woken .*j", within=30)
+            waiter.wait_line("woken", within=30)  # the quicker one may have taken all
 
 
 def test_a_path_that_is_too_long_for_a_socket_has_bells_too(tmp_path: Path) -> None:
