@@ -89,7 +89,7 @@ class FakeServer:
         with suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
             while words := _request(stream):
                 with self._guard:
-                    self.asked[words[0].decode().upper()] += 1
+                    self.asked[_name(words)] += 1
                 answer = self._answer(words)
                 if answer == CUT:
                     connection.shutdown(socket.SHUT_RDWR)
@@ -98,7 +98,7 @@ class FakeServer:
                     connection.sendall(answer)
 
     def _answer(self, words: Words) -> bytes:
-        name = words[0].decode().upper()
+        name = _name(words)
         usual = _HANDSHAKE.get(name)
         told = self._answers.get(name) or (None if usual else self._answers.get(""))
         if told is not None:
@@ -138,3 +138,9 @@ def _request(stream: BinaryIO) -> list[bytes]:
         length = int(stream.readline()[1:])
         words.append(stream.read(length + 2)[:-2])
     return words
+
+
+def _name(words: Sequence[bytes]) -> str:
+    """The command; a script is one whether it comes with its text (EVAL) or without."""
+    name = words[0].decode().upper()
+    return "EVALSHA" if name == "EVAL" else name

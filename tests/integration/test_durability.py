@@ -289,7 +289,7 @@ def test_the_confirmation_is_asked_for_in_the_same_round_trip(new_server: NewSer
 
 def test_a_primary_that_is_demoted_while_it_confirms_is_left() -> None:
     with FakeServer() as fake:
-        fake.says(b"*1\r\n:1\r\n", to="EVAL")
+        fake.says(b"*1\r\n:1\r\n", to="EVALSHA")
         fake.says(
             bulk("slave0:ip=1.2.3.4,port=1,state=online,offset=1,lag=0\r\nredis_version:7.2.0\r\n"), to="INFO"
         )
@@ -307,7 +307,7 @@ def test_a_primary_that_is_demoted_while_it_confirms_is_left() -> None:
 
 def test_waitaof_that_counts_no_disk_is_not_enough() -> None:
     with FakeServer() as fake:
-        fake.says(b"*1\r\n:1\r\n", to="EVAL")
+        fake.says(b"*1\r\n:1\r\n", to="EVALSHA")
         fake.says(
             array(*(bulk(word) for word in ("appendonly", "yes", "appendfsync", "always"))), to="CONFIG"
         )
