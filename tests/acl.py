@@ -14,6 +14,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from tests.servers import Server
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "acl"
 ADAPTER = ROOT / "src" / "chronoq" / "adapters" / "redis"
@@ -192,6 +194,18 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, role in ROLES.items():
         (FOLDER / f"{name}.acl").write_text(line(name, role) + "\n", encoding="utf-8")
+
+
+def let_in(server: Server) -> None:
+    """Make the users of docs/acl, each with its role as its password."""
+    with server.client() as root:
+        for role in ROLES:
+            _, name, *rules = (FOLDER / f"{role}.acl").read_text().split()
+            root.execute_command("ACL", "SETUSER", name, *rules, f">{role}")
+
+
+def url_of(server: Server, role: str) -> str:
+    return f"{server.url()}&username=chronoq-{role}&password={role}"
 
 
 if __name__ == "__main__":

@@ -32,21 +32,9 @@ from tests.unit.made import cursor, plan
 PORTS = ("queue", "store", "lock", "life")
 
 
-def let_in(server: Server) -> None:
-    """Make the users of docs/acl, each with its role as its password."""
-    with server.client() as root:
-        for role in acl.ROLES:
-            _, name, *rules = (acl.FOLDER / f"{role}.acl").read_text().split()
-            root.execute_command("ACL", "SETUSER", name, *rules, f">{role}")
-
-
-def url_of(server: Server, role: str) -> str:
-    return f"{server.url()}&username=chronoq-{role}&password={role}"
-
-
 @pytest.fixture
 def roles(any_redis: Server, any_redis_url: str) -> Server:
-    let_in(any_redis)
+    acl.let_in(any_redis)
     return any_redis
 
 
@@ -77,7 +65,7 @@ def _allowed(port: str) -> dict[str, list[str]]:
 
 @pytest.fixture
 def backend(roles: Server) -> Iterator[Backend]:
-    opened = {role: open_backend(url_of(roles, role)) for role in acl.ROLES}
+    opened = {role: open_backend(acl.url_of(roles, role)) for role in acl.ROLES}
     ports = {port: Shared(port, opened) for port in PORTS}
     yield Backend(**ports, clock=opened["worker"].clock, close=lambda: None)  # type: ignore[arg-type]
     for one in opened.values():
@@ -157,10 +145,10 @@ def test_a_server_takes_the_files_as_they_are_and_lets_nobody_in_before_there_is
     users.write_text("user default on nopass ~* &* +@all\n" + "".join(lines))
     server = new_server(kind, "--aclfile", str(users))
     with pytest.raises(BackendError, match="refused the login for user 'chronoq-worker'"):
-        open_backend(url_of(server, "worker"))
+        open_backend(acl.url_of(server, "worker"))
     with server.client() as root:
         root.execute_command("ACL", "SETUSER", "chronoq-worker", ">worker")
-    open_backend(url_of(server, "worker")).close()
+    open_backend(acl.url_of(server, "worker")).close()
 
 
 # what a role may not
@@ -242,7 +230,7 @@ HALF = {("operator", "life.birth"), ("operator", "life.beat")}
 @on_both
 @pytest.mark.parametrize("role", acl.ROLES)
 def test_a_role_may_do_its_business_and_what_it_may_not_changes_nothing(roles: Server, role: str) -> None:
-    root, own = open_backend(roles.url()), open_backend(url_of(roles, role))
+    root, own = open_backend(roles.url()), open_backend(acl.url_of(roles, role))
     mine = {*acl.ROLES[role].verbs, *ALSO[role]}
     with ExitStack() as stack:
         stack.callback(root.close)
@@ -309,10 +297,10 @@ def test_producer_worker_scheduler_and_observer_work_together(
     (tmp_path / "jobs.py").write_text(APP)
     command = partial(chronoq, cwd=tmp_path)
     with (
-        command("--app", "jobs:app", "--url", url_of(roles, "worker"), "worker") as worker,
-        command("--app", "jobs:app", "--url", url_of(roles, "scheduler"), "scheduler") as scheduler,
+        command("--app", "jobs:app", "--url", acl.url_of(roles, "worker"), "worker") as worker,
+        command("--app", "jobs:app", "--url", acl.url_of(roles, "scheduler"), "scheduler") as scheduler,
     ):
-        app = Scheduler(url_of(roles, "producer"))
+        app = Scheduler(acl.url_of(roles, "producer"))
 
         @app.task(name="jobs.double")
         def double(number: int) -> int: ...  # type: ignore[empty-body]
@@ -321,12 +309,12 @@ def test_producer_worker_scheduler_and_observer_work_together(
         assert double.using(delay="1h", id="later").enqueue(1).cancel()
         app.close()
         worker.wait_line("✔ jobs.tick", within=30, times=2)
-        monkeypatch.setenv("CHRONOQ_URL", url_of(roles, "observer"))
+        monkeypatch.setenv("CHRONOQ_URL", acl.url_of(roles, "observer"))
         for words in LOOKS:
             assert run(words) == 0, f"{words}: {capsys.readouterr().err}"
         assert run(["jobs", "cancel", "one"]) != 0
         assert "does not allow this to user 'chronoq-observer'" in capsys.readouterr().err
-        monkeypatch.setenv("CHRONOQ_URL", url_of(roles, "operator"))
+        monkeypatch.setenv("CHRONOQ_URL", acl.url_of(roles, "operator"))
         for words in (
             ("queues", "pause", "default"),
             ("queues", "resume", "default"),

@@ -16,12 +16,13 @@ from chronoq import Scheduler, errors
 from chronoq.adapters.memory import open_backend as open_memory
 from chronoq.adapters.redis import open_backend
 from chronoq.adapters.redis.examine import has_hole
-from chronoq.app.doctor import diagnose
+from chronoq.app.doctor import diagnose, rights
 from chronoq.cli.main import run
 from chronoq.domain.finding import Finding, Level
 from chronoq.domain.lease import Kind, Process
 from chronoq.domain.ports import Backend
 from chronoq.testing.contracts.values import MAIL, add, cursor, job, schedule
+from tests import acl
 from tests.proc import chronoq
 from tests.servers import Server
 
@@ -33,6 +34,25 @@ def examined(backend: Backend, *, apart: timedelta = timedelta(), slow: float = 
     wall = backend.clock.now() + apart
     elapsed = (lambda: next(moments) * slow) if slow else perf_counter
     return {one.topic: one for one in diagnose(backend, wall=wall, elapsed=elapsed)}
+
+
+@pytest.mark.parametrize(
+    ("role", "may_not"),
+    [
+        ("producer", "work, nor schedule"),
+        ("worker", "enqueue and cancel, nor schedule"),
+        ("observer", "enqueue and cancel, nor work, nor schedule"),
+    ],
+)
+def test_what_a_user_may_not_do_is_told(new_server: NewServer, role: str, may_not: str) -> None:
+    server = new_server(aof=True)
+    acl.let_in(server)
+    backend = open_backend(acl.url_of(server, role))
+    found = {one.topic: one for one in rights(backend)}
+    assert found["rights"].what == f"This user may not {may_not}."
+    assert found["rights"].level is Level.NOTE
+    assert not [key for key in server.client().keys() if b"doctor" in key]
+    backend.close()
 
 
 def dangers(found: dict[str, Finding]) -> set[str]:

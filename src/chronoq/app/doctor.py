@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from chronoq.config import Settings
 from chronoq.domain.errors import Evicting, NotAllowed
 from chronoq.domain.finding import EVICTS, Finding, Level
+from chronoq.domain.identity import JobId
 from chronoq.domain.job import Counts
 from chronoq.domain.lease import Kind, Presence
 from chronoq.domain.ports import Backend
@@ -15,6 +16,7 @@ SLOW = 0.02
 """Seconds: what a round trip should not take."""
 APART = timedelta(seconds=2)
 STUCK = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 _TRIES = 5
 
 
@@ -35,7 +37,11 @@ def diagnose(backend: Backend, *, wall: datetime, elapsed: Callable[[], float]) 
     Errors: `BackendError` when the backend does not answer.
     """
     found = list(_reached(backend, wall, elapsed))
-    looks: tuple[Callable[[], Sequence[Finding]], ...] = (backend.examine, lambda: list(_work(backend)))
+    looks: tuple[Callable[[], Sequence[Finding]], ...] = (
+        lambda: list(rights(backend)),
+        backend.examine,
+        lambda: list(_work(backend)),
+    )
     for look in looks:
         try:
             found += look()
@@ -69,6 +75,34 @@ def _reached(backend: Backend, wall: datetime, elapsed: Callable[[], float]) -> 
         yield Finding(Level.NOTE, "clock", what, why, "Run NTP on both machines.")
     else:
         yield Finding(Level.FINE, "clock", "agrees with the store's")
+
+
+def rights(backend: Backend) -> Iterator[Finding]:
+    """What this user may do, found out by doing it to nothing: to no job, and to a lock of the doctor's own."""
+    now, queue = backend.clock.now(), "doctor"
+
+    def lock() -> None:
+        if lease := backend.lock.acquire("doctor", owner="doctor", ttl=SECOND, now=now):
+            backend.lock.release(lease)
+
+    trials: dict[str, Callable[[], object]] = {
+        "enqueue and cancel": lambda: backend.queue.cancel([JobId(queue, "doctor")], now=now),
+        "work": lambda: backend.queue.claim([(queue, 0)], worker="doctor", lease=SECOND, now=now),
+        "schedule": lock,
+    }
+    refused: dict[str, NotAllowed] = {}
+    for name, trial in trials.items():
+        try:
+            trial()
+        except NotAllowed as error:
+            refused[name] = error
+    if refused:
+        what = f"This user may not {', nor '.join(refused)}."
+        why = str(next(iter(refused.values())))
+        remedy = "Nothing, if it is not meant to; else give it the access list of its role."
+        yield Finding(Level.NOTE, "rights", what, why, remedy)
+    else:
+        yield Finding(Level.FINE, "rights", f"this user may {', '.join(trials)}")
 
 
 def _work(backend: Backend) -> Iterator[Finding]:
