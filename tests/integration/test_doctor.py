@@ -51,7 +51,7 @@ def test_what_a_user_may_not_do_is_told(new_server: NewServer, role: str, may_no
     found = {one.topic: one for one in rights(backend)}
     assert found["rights"].what == f"This user may not {may_not}."
     assert found["rights"].level is Level.NOTE
-    assert not [key for key in server.client().keys() if b"doctor" in key]
+    assert not [key for key in server.client().scan_iter() if b"doctor" in key]
     backend.close()
 
 
