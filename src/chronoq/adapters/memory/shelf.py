@@ -186,9 +186,12 @@ class Shelf:
         return Claim(entry.job, entry.token, attempt, entry.worker, self.leases[key], entry.crashes)
 
     def holds(self, claim: Claim) -> bool:
-        """Whether the claim is the current one: leased, and under the same token (L4)."""
+        """Whether the claim is the current one: leased to the same worker, under the same token (L4)."""
         key = claim.id.key
-        return key in self.leases and self.jobs[key].token == claim.token
+        if key not in self.leases:
+            return False
+        entry = self.jobs[key]
+        return entry.token == claim.token and entry.worker == claim.worker
 
     def unplace(self, key: str) -> None:
         """Take a job from wherever it stands. A ready one keeps its place as a mark that a claim skips."""

@@ -24,6 +24,7 @@ from chronoq.adapters.redis.words import (
     done_call,
     history,
     history_text,
+    holder,
     verdict_words,
     yes_or_no,
 )
@@ -199,7 +200,9 @@ class Moves:
 
         def call(queue: str, part: list[Claim]) -> Call[list[Hold]]:
             keys = self.server.keys.of(queue)
-            args = [until, *(word for claim in part for word in (claim.id.key, claim.token))]
+            args: list[Word] = [until]
+            for claim in part:
+                args += (claim.id.key, holder(claim))
             places = (keys.leases, keys.claims, keys.stops)
             return Call(
                 self.server.scripts["extend"], places, args, lambda reply: [_HOLDS[one] for one in reply]
@@ -250,7 +253,7 @@ class Moves:
 
     def report(self, claim: Claim, progress: Progress) -> bool:
         keys = self.server.keys.of(claim.id.queue)
-        args = (claim.id.key, claim.token, encode(progress))
+        args = (claim.id.key, holder(claim), encode(progress))
         places = (keys.leases, keys.claims, keys.progress)
         return self.server.wire.run(Call(self.server.scripts["report"], places, args, bool))
 

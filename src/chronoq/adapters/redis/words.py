@@ -48,6 +48,11 @@ def history(text: bytes | None) -> History:
     return History(int(found[1]), int(found[2]), int(found[3]), found[4].decode(errors="replace"))
 
 
+def holder(claim: Claim) -> str:
+    """Who holds a lease, as the scripts compare it (L4)."""
+    return f"{claim.token}:{claim.worker}"
+
+
 def history_text(one: Snapshot) -> str:
     """The history of a job that was looked at; "" if it was never claimed."""
     return f"{one.token}:{one.token - one.attempt}:{one.crashes}:{one.worker}" if one.token else ""
@@ -106,7 +111,7 @@ def done_call(
             return None
         key = job.id.key
         endings.append(keys.ending(key))
-        words += (key, str(claim.token), encode_ending(job, State.DONE, at=now, result=verdict.result))
+        words += (key, holder(claim), encode_ending(job, State.DONE, at=now, result=verdict.result))
     places = (
         keys.leases,
         keys.claims,
@@ -141,7 +146,7 @@ def verdict_words(
     free = 1 if isinstance(verdict, Released) or excused(verdict) else 0
     ending = b"" if state is State.DEAD else encode_ending(job, state, at=now, result=result)
     kept = keep_ms(job.options) + _KEPT_MS
-    head = (job.id.key, claim.token, name, 0 if again is None else not_before(again, now))
+    head = (job.id.key, holder(claim), name, 0 if again is None else not_before(again, now))
     return (*head, free, crash, int(job.options.priority), note, ending, kept, *runs.place(job))
 
 

@@ -140,7 +140,7 @@ class Moves:
     def report(self, claim: Claim, progress: Progress) -> bool:
         def work(step: Step) -> bool:
             row = step.find(claim.id.queue)
-            values = (encode(progress), row.id, claim.id.key, claim.token) if row else None
+            values = (encode(progress), row.id, claim.id.key, claim.token, claim.worker) if row else None
             return bool(values and step.db.execute(SQL["jobs.report"], values).rowcount)
 
         return self.data.write(work, durable=False)

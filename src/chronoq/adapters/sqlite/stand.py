@@ -23,11 +23,12 @@ class Stand:
     excused: int
     crashes: int
     stopping: int
+    worker: str
     schedule: str | None
 
     def holds(self, claim: Claim) -> bool:
-        """Whether the claim is the current one: leased, and under the same token (L4)."""
-        return self.place == State.RUNNING and self.token == claim.token
+        """Whether the claim is the current one: leased to the same worker, under the same token (L4)."""
+        return self.place == State.RUNNING and (self.token, self.worker) == (claim.token, claim.worker)
 
     def yields(self, claim: Claim, verdict: Verdict) -> bool:
         """Whether the verdict may end the lease: one on a crash not if it was extended meanwhile (L2)."""

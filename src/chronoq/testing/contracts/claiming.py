@@ -259,6 +259,12 @@ class Claiming(Chapter):
         assert queue.extend([evolve(new, token=new.token + 1)], lease=HOUR, now=NOW) == [Hold.LOST]
         assert seen(queue).until == NOW + LEASE
 
+    def test_another_worker_extends_nothing_under_the_same_token(self, queue: QueuePort) -> None:
+        """L4"""
+        claim = taken(queue)
+        assert queue.extend([evolve(claim, worker="another")], lease=HOUR, now=NOW) == [Hold.LOST]
+        assert queue.expired([claim.id.queue], now=claim.expires_at, limit=9) == [claim]
+
     def test_a_stale_token_is_not_told_to_stop(self, queue: QueuePort) -> None:
         """L4"""
         old = taken(queue)

@@ -217,6 +217,20 @@ class Settling(Chapter):
         assert queue.settle([(new, Done())], now=NOW) == [True]
 
     @EVERY_VERDICT
+    def test_another_worker_settles_nothing_under_the_same_token(
+        self, queue: QueuePort, verdict: Verdict
+    ) -> None:
+        """L4: an id may be used again, and its tokens begin anew; whose they are tells them apart"""
+        claim = taken(queue)
+        before = seen(queue), figures(queue)
+        other = evolve(claim, worker="another")
+        assert queue.settle([(other, verdict)], now=NOW) == [False]
+        assert queue.release([other], now=NOW) == [False]
+        assert queue.report(other, Progress(1)) is False
+        assert (seen(queue), figures(queue)) == before
+        assert queue.settle([(claim, Done())], now=NOW) == [True]
+
+    @EVERY_VERDICT
     @NOT_RUNNING
     def test_a_job_that_is_not_leased_cannot_be_settled(
         self, queue: QueuePort, where: State, verdict: Verdict

@@ -1,6 +1,6 @@
--- Make leases end later, each if it is held under its token.
+-- Make leases end later, each if it is held by its worker under its token.
 -- KEYS: leases, claims, stops
--- ARGV: the new end, then for each lease: key, token
+-- ARGV: the new end, then for each lease: key, token:worker
 -- Returns for each: 0 lost, 1 kept, 2 kept, but the job was asked to stop
 local keys = {}
 for i = 2, #ARGV, 2 do keys[#keys + 1] = ARGV[i] end
@@ -10,8 +10,8 @@ local stopped = redis.call('SMISMEMBER', KEYS[3], unpack(keys))
 
 local answers, ends = {}, {}
 for i, key in ipairs(keys) do
-  local token = string.match(claims[i] or '', '^(%d+):') or '0'
-  if leased[i] and token == ARGV[2 * i + 1] then
+  local token, worker = string.match(claims[i] or '', '^(%d+):%d+:%d+:(.*)$')
+  if leased[i] and token and token .. ':' .. worker == ARGV[2 * i + 1] then
     answers[i] = 1 + stopped[i]
     ends[#ends + 1] = ARGV[1]
     ends[#ends + 1] = key

@@ -1,8 +1,8 @@
--- End leases, each with its verdict, if it is held under its token.
+-- End leases, each with its verdict, if it is held by its worker under its token.
 -- KEYS: leases, claims, jobs, notes, progress, stops, dead, stats, recent, delayed, dues, failures,
 --       wake:work, wake:time, ready:0 .. ready:3, then the ending of each job, then the runs of schedules
 -- ARGV: now, channel, how many recent endings are kept, number of verdicts; then for each verdict:
---       key, token, verdict (done | cancelled | expired | retry | snooze | release | dead),
+--       key, token:worker, verdict (done | cancelled | expired | retry | snooze | release | dead),
 --       when it runs again, excused (0 | 1), crashed (0, or the end of the lease that ran out), priority, note,
 --       ending (of a job that waits or runs again: the one it has if it was asked to stop), how long to keep it,
 --       which of KEYS its schedule's runs are (0: none), schedule
@@ -33,7 +33,7 @@ for i = 1, count do
   local token, excused, crashes, worker = string.match(claims[i] or '', '^(%d+):(%d+):(%d+):(.*)$')
   if not token then token, excused, crashes, worker = '0', '0', '0', '' end
   local lapsed = ARGV[at + 5] ~= '0'
-  if not leased[i] or seen[key] or token ~= ARGV[at + 1] then
+  if not leased[i] or seen[key] or token .. ':' .. worker ~= ARGV[at + 1] then
     answers[i] = 0
   elseif lapsed and tonumber(leased[i]) ~= tonumber(ARGV[at + 5]) then
     answers[i] = 0 -- extended since: its worker lives

@@ -9,7 +9,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 SELECT key, record FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
 
 -- held: where jobs stand, for those who want to move them
-SELECT key, id, place, at, token, excused, crashes, stopping, schedule
+SELECT key, id, place, at, token, excused, crashes, stopping, worker, schedule
 FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
 
 -- whole: all that is known
@@ -67,7 +67,7 @@ UPDATE jobs SET stopping = 1 WHERE id = ?
 UPDATE jobs SET stopping = 1 WHERE queue = ? AND schedule = ? AND place <> 'dead' AND place = 'running'
 
 -- report
-UPDATE jobs SET progress = ? WHERE queue = ? AND key = ? AND place = 'running' AND token = ?
+UPDATE jobs SET progress = ? WHERE queue = ? AND key = ? AND place = 'running' AND token = ? AND worker = ?
 
 -- runs: live jobs of a schedule
 SELECT key FROM jobs WHERE queue = ? AND schedule = ? AND place <> 'dead' ORDER BY key
