@@ -4,6 +4,7 @@ from collections import Counter, OrderedDict, deque
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from heapq import heappop, heappush
+from itertools import islice
 
 from attrs import define, field
 
@@ -14,6 +15,7 @@ from chronoq.domain.retry import Failure
 from chronoq.domain.schedule import Cursor, Outcome, Schedule
 
 TOKENS = 64
+_KEPT = timedelta(hours=1)
 
 
 @define
@@ -243,6 +245,7 @@ class Shelf:
 
     def forget(self, now: datetime) -> None:
         """Let go of a few endings that nobody can ask for any more, so that memory stays bounded."""
-        for key in [key for key, _ in zip(self.ended, range(4), strict=False)]:
-            if self.ended[key].until + timedelta(hours=1) < now:
+        edge = now - _KEPT
+        for key in tuple(islice(self.ended, 4)):
+            if self.ended[key].until < edge:
                 del self.ended[key]
