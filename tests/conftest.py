@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.databases import BOTH, Database, in_a_file, on_server
+from tests.postgres import Postgres, find_programs
 from tests.servers import KINDS, Server, find_binary
 
 LONG = os.environ.get("CHRONOQ_LONG") == "1"
@@ -61,6 +64,23 @@ def new_server() -> Iterator[Callable[..., Server]]:
     """Start servers which belong to this test alone: `new_server("redis-6.2", aof=True)`."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(Server(*args, **options))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, shared by the tests of this process; they are skipped on a machine without one."""
+    if find_programs() is None:
+        pytest.skip("no PostgreSQL server on this machine, neither on PATH nor in /usr/lib/postgresql")
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=BOTH)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """An application's own database without any table, of each kind in turn."""
+    if request.param == "sqlite":
+        return in_a_file(str(tmp_path / "app.db"))
+    return on_server(request.getfixturevalue("postgres"))
 
 
 def _emptied(server: Server) -> str:

@@ -31,6 +31,11 @@ class Task(Generic[P, T, R]):
     def name(self) -> str:
         return self.definition.name
 
+    @property
+    def given(self) -> JobOptions:
+        """What `using` has added to the options of the task."""
+        return self._given
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it here and now, without any queue."""
         return self._app.call_here(self.definition, args, kwargs)  # type: ignore[no-any-return]

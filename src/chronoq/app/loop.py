@@ -35,6 +35,7 @@ class Trouble:
 
     since: datetime | None = None
     lasting: bool = False
+    recovered: str = "the backend answers again"
     who: set[str] = field(factory=set)
     guard: threading.Lock = field(factory=threading.Lock)
 
@@ -56,7 +57,7 @@ class Trouble:
         with self.guard:
             self.who.discard(who)
             if not self.who and self.since is not None:
-                log.warning("⚠ the backend answers again after %s", brief(now - self.since))
+                log.warning("⚠ %s after %s", self.recovered, brief(now - self.since))
                 self.since, self.lasting = None, False
 
 

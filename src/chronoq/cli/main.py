@@ -23,6 +23,7 @@ LAZY = {
     "dead": ("dead:dead", "List, show, requeue and purge dead letters."),
     "workers": ("workers:workers", "Who is alive."),
     "why": ("why:why", "Why a job is where it is, or what became of a time of a schedule."),
+    "outbox": ("outbox:outbox", "The table of an outbox, and the relay that delivers from it."),
     "stats": ("stats:stats", "Everything in figures."),
     "backup": ("upkeep:backup", "Copy a store that is a file, while everybody goes on."),
     "vacuum": ("upkeep:vacuum", "Give the room of what is gone back to the disk."),

@@ -1,21 +1,10 @@
-"""The statements in `sql/*.sql`, by noun and verb. Each is text of ours only: values are always bound."""
+"""The statements in `sql/*.sql`, by noun and verb, and the steps of the schema."""
 
-import re
 from importlib.resources import files
 
-_HEAD = re.compile(r"^-- (\w+).*\n", re.MULTILINE)
+from chronoq.adapters.statements import statements
 
-
-def _load() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in (files(__package__) / "sql").iterdir():
-        _, *parts = _HEAD.split(file.read_text(encoding="utf-8"))
-        noun = file.name.removesuffix(".sql")
-        found |= {f"{noun}.{verb}": text.strip() for verb, text in zip(parts[::2], parts[1::2], strict=True)}
-    return found
-
-
-SQL = _load()
+SQL = statements(__package__)
 
 
 def schema() -> list[str]:
