@@ -49,7 +49,7 @@ class Outbox:
 
     @staticmethod
     def ddl(dialect: str) -> tuple[str, ...]:
-        """The statements that make the table. Errors: `BadCall` for an unknown dialect."""
+        """The statements that make the table. Errors: `BadSetting` for an unknown dialect."""
         return adapter.dialect(dialect).ddl
 
     def put(self, connection: Connection, task: Task[P, T, R], /, *args: P.args, **kwargs: P.kwargs) -> JobId:

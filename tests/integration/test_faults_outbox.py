@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chronoq.outbox import Outbox
-from tests.databases import Database, on_server
+from tests.databases import Database, in_a_file, on_server
 from tests.faults import SETTINGS, Stage, on_stage
 from tests.faults_app import ROOT
 from tests.postgres import Postgres, find_programs
@@ -110,9 +110,9 @@ def test_relays_side_by_side_share_the_work(stage: Stage, database: Database) ->
 
 
 def test_while_the_backend_is_down_the_outbox_grows_and_afterwards_it_drains(
-    database: Database, new_server: Callable[..., Server], tmp_path: Path
+    new_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    server = new_server("valkey-9.1", aof=True)
+    server, database = new_server("valkey-9.1", aof=True), in_a_file(str(tmp_path / "app.db"))
     with on_stage(server, tmp_path) as stage:
         put(stage, database, range(10))
         with relay(stage, database) as process, stage.worker("-q"):

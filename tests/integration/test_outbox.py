@@ -467,7 +467,7 @@ def test_a_connection_of_another_kind_is_refused_with_the_drivers_that_do() -> N
 
 
 def test_an_unknown_dialect_or_database_is_refused() -> None:
-    with pytest.raises(errors.BadCall, match="Did you mean 'postgresql'"):
+    with pytest.raises(errors.BadSetting, match="Did you mean 'postgresql'"):
         dialect("postgres")
     with pytest.raises(errors.BadSetting, match="is no database that an outbox can be in"):
         connector("mysql://u:secret@host/db")

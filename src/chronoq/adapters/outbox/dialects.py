@@ -7,7 +7,7 @@ import orjson
 from attrs import frozen
 
 from chronoq.adapters.statements import statements
-from chronoq.domain.errors import BadCall, near
+from chronoq.domain.errors import BadCall, BadSetting, near
 
 _SQL = statements(__package__)
 
@@ -55,10 +55,12 @@ DIALECTS: Mapping[str, Dialect] = {
 
 
 def dialect(name: str) -> Dialect:
-    """Errors: `BadCall` for a name that is none."""
+    """Errors: `BadSetting` for a name that is none."""
     if name in DIALECTS:
         return DIALECTS[name]
-    raise BadCall(f"No outbox for {name!r}: there are those for {', '.join(DIALECTS)}.{near(name, DIALECTS)}")
+    raise BadSetting(
+        f"No outbox for {name!r}: there are those for {', '.join(DIALECTS)}.{near(name, DIALECTS)}"
+    )
 
 
 def dialect_of(connection: object) -> Dialect:

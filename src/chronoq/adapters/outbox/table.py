@@ -126,4 +126,4 @@ def _told(error: Exception) -> BackendError:
 
 def _words(error: Exception) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
-    return said if said.endswith(".") else f"{said}."
+    return said if said.endswith((".", "?", "!")) else f"{said}."
