@@ -34,6 +34,7 @@ ON_REQUEST = {"CONFIG", "WAITAOF"}
 
 _PHRASES = {
     "ready:0 .. ready:3": ("ready:*",),
+    "the ready list of that priority": ("ready:*",),
     "then the ending of each job": ("ending:*",),
     "then the runs of schedules": ("runs:*",),
     "the schedule's runs": ("runs:*",),
@@ -79,7 +80,7 @@ _LIVING = Role(
 )
 _SUBMITTING = Role(
     ("queue.submit", "queue.cancel", "queue.endings", "queue.get", "queue.wait_ended"),
-    ("submit", "once", "announce", "cancel", "endings", "look"),
+    ("submit", "accept", "once", "announce", "cancel", "endings", "look"),
     {"HMGET": ("jobs",)},
     hears=True,
 )

@@ -87,18 +87,6 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("settle", "made > 0", "true", _NONE),
     ("settle", "made > 0", "made >= 0", _NONE),
     ("settle", "sooner and redis", " redis", _HINT),
-    ("submit", "count == 1 and room < 0 and ARGV[7] == '0' and tonumber(ARGV[6]) <= now", "false", _TIME),
-    ("submit", "tonumber(ARGV[6]) <= now", "tonumber(ARGV[6]) < now", _TIME),
-    (
-        "submit",
-        (
-            "redis.call('HEXISTS', KEYS[1], key) + redis.call('EXISTS', KEYS[12])"
-            " + redis.call('SISMEMBER', KEYS[2], key) == 0"
-        ),
-        "false",
-        _TIME,
-    ),
-    ("submit", "redis.call('LLEN', KEYS[6]) < 64", "redis.call('LLEN', KEYS[6]) <= 64", _HINT),
     ("submit", "room >= 0 and redis", " redis", _TIME),
     ("submit", "size = room >= 0", "size = room > 0", "where there is no room, any size is too much"),
     ("submit", "#later > 0 then", "true then", "without later ones the first of them is never"),

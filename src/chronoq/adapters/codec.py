@@ -83,7 +83,10 @@ def up_ms(moment: datetime) -> int:
 
 
 def encode_job(job: Job) -> bytes:
-    envelope: list[object] = [job.task, to_ms(job.enqueued_at), up_ms(job.due)]
+    at, due = job.enqueued_at, job.due
+    enqueued = to_ms(at)
+    up = enqueued + (at.microsecond % 1000 > 0) if due is at else up_ms(due)
+    envelope: list[object] = [job.task, enqueued, up]
     if job.origin is not None:
         envelope.append(_origin_form(job.id, job.origin))
     options = b"" if job.options is DEFAULTS else _known(job.options)[1]

@@ -17,6 +17,7 @@ from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue
 from chronoq.app.doctor import refuse_eviction
 from chronoq.app.keys import host_name, new_key, new_process_id
 from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
+from chronoq.app.payload import decoded
 from chronoq.app.scheduler import SchedulerService
 from chronoq.app.schedules import Change, Schedules
 from chronoq.app.tasks import Registry, TaskDef
@@ -220,7 +221,7 @@ class Scheduler:
                     f"enqueue_many() takes jobs, not {job!r}. Make one with task.job(...). Nothing was enqueued."
                 )
         refused = self.client.submit_many(jobs)
-        handles = [self._handle(job) for job in jobs]
+        handles = self._handles(jobs)
         bad = [error for error in refused if error is not None]
         if bad:
             answers = [error or handle for error, handle in zip(refused, handles, strict=True)]
@@ -250,9 +251,10 @@ class Scheduler:
     async def awhy(self, id: str) -> Answer | None:
         return await self.off_loop(self.why, id)
 
-    def _handle(self, job: Job) -> JobHandle[Any]:
-        task = self.tasks.find(job.task)
-        return JobHandle(self, job.id, task.signature.read_result) if task else JobHandle(self, job.id)
+    def _handles(self, jobs: Sequence[Job]) -> list[JobHandle[Any]]:
+        tasks = {name: self.tasks.find(name) for name in {job.task for job in jobs}}
+        reads = {name: task.signature.read_result if task else decoded for name, task in tasks.items()}
+        return [JobHandle(self, job.id, reads[job.task]) for job in jobs]
 
     def call_here(self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run a task's function in this thread, with a context of its own where it takes one."""

@@ -28,9 +28,9 @@ class Client:
         self.listener = Listener(self.backend.queue, self.backend.clock)
 
     def submit(self, job: Job) -> None:
-        """Store one job. Errors: `Conflict`, `QueueFull`, `Unknown`, `BackendError`."""
-        answer = self.backend.queue.submit([job], now=self.backend.clock.now(), room=self.room)[0]
-        if error := self.refusal(job, answer):
+        """Store one job that was made just now. Errors: `Conflict`, `QueueFull`, `Unknown`, `BackendError`."""
+        answer = self.backend.queue.submit([job], now=job.enqueued_at, room=self.room)[0]
+        if answer is not Submitted.ACCEPTED and (error := self.refusal(job, answer)):
             raise error
 
     def submit_many(self, jobs: Sequence[Job]) -> list[Exception | None]:

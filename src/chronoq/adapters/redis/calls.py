@@ -70,7 +70,7 @@ class Call(Generic[T]):
 
     @property
     def words(self) -> tuple[Word, ...]:
-        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+        return ("EVALSHA", self.script.sha, str(len(self.keys)), *self.keys, *self.args)
 
     @property
     def words_in_full(self) -> tuple[Word, ...]:

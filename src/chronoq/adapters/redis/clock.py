@@ -34,13 +34,14 @@ class RedisClock:
     _telling: Lock = field(factory=Lock, init=False)
 
     def now(self) -> datetime:
-        if ticks() >= self._fresh_until and self._asking.acquire(blocking=False):
+        elapsed = ticks()
+        if elapsed >= self._fresh_until and self._asking.acquire(blocking=False):
             if self._offset:
                 self._start()
             else:  # there is nothing to go on with yet
                 self._refresh()
         with self._telling:
-            now = self._offset + ticks()
+            now = self._offset + elapsed
             if now < self._last:
                 now = self._last
             self._last = now

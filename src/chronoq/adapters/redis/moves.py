@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chronoq.adapters.codec import (
@@ -60,9 +61,9 @@ class Moves:
         try:
             answers = self.server.spread(
                 jobs,
-                queue=lambda job: job.id.queue,
-                call=lambda queue, part: self._submit(queue, part, now, bounds.get(queue, -1)),
-                weight=lambda job: 1 + len(job.payload) // _HEAVY,
+                queue=_place_of,
+                call=lambda queue, part: self._storing(queue, part, now, bounds.get(queue, -1)),
+                weight=_job_weight,
                 before=names.before,
             )
         except (Lost, NotDurable) as error:
@@ -73,6 +74,31 @@ class Moves:
         for job in jobs:
             names.stored(job.id.queue)
         return answers
+
+    def _storing(self, queue: str, jobs: list[Job], now: datetime, room: int) -> Call[list[Submitted]]:
+        return (room < 0 and self._accept(queue, jobs, now)) or self._submit(queue, jobs, now, room)
+
+    def _accept(self, queue: str, jobs: list[Job], now: datetime) -> Call[list[Submitted]] | None:
+        """The short call for jobs that are all due, of one priority and of no schedule; None for others."""
+        keys, records, priority = self.server.keys.of(queue), self.server.records, jobs[0].options.priority
+        places = [keys.jobs, keys.skips, keys.stats, keys.work, keys.ready[priority]]
+        words: list[Word] = [str(to_ms(now))]
+        for job in jobs:
+            if job.origin is not None or job.due > now or job.options.priority is not priority:
+                return None
+            key = job.id.key
+            places.append(keys.ending(key))
+            words += (key, records.job(job))
+        return Call(
+            self.server.scripts["accept"], places, words, partial(self._stored, jobs, now=now), durable=True
+        )
+
+    def _stored(self, jobs: Sequence[Job], reply: Any, *, now: datetime) -> list[Submitted]:
+        records = self.server.records
+        return [
+            Submitted.ACCEPTED if answer == 1 else _submitted(job, answer, records, now)
+            for job, answer in zip(jobs, reply, strict=True)
+        ]
 
     def _submit(self, queue: str, jobs: list[Job], now: datetime, room: int) -> Call[list[Submitted]]:
         keys = self.server.keys.of(queue)
@@ -99,13 +125,8 @@ class Moves:
         )
         endings = [keys.ending(job.id.key) for job in jobs]
 
-        def parse(reply: Any) -> list[Submitted]:
-            return [
-                _submitted(job, answer, self.server.records, now)
-                for job, answer in zip(jobs, reply, strict=True)
-            ]
-
         places = (*fixed, *endings, *runs.names)
+        parse = partial(self._stored, jobs, now=now)
         return Call(self.server.scripts["submit"], places, args, parse, durable=True)
 
     def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
@@ -136,13 +157,8 @@ class Moves:
             args.append(self.server.records.job(job))
         endings = [keys.ending(one.job.id.key) for one in part]
 
-        def parse(reply: Any) -> list[Submitted]:
-            return [
-                _submitted(one.job, answer, self.server.records, now)
-                for one, answer in zip(part, reply, strict=True)
-            ]
-
         places = (*fixed, *endings, *runs.names)
+        parse = partial(self._stored, [one.job for one in part], now=now)
         return Call(self.server.scripts["adopt"], places, args, parse, durable=True)
 
     def promote(self, queues: Sequence[str], *, now: datetime, limit: int) -> list[Promoted]:
@@ -360,8 +376,6 @@ def _unknown(jobs: Sequence[Job], error: Exception) -> str:
 
 
 def _submitted(job: Job, answer: Any, records: Records, now: datetime) -> Submitted:
-    if answer == 1:
-        return Submitted.ACCEPTED
     if answer == 2:
         return Submitted.FULL
     if answer == 3:
@@ -379,6 +393,14 @@ def _sizes(limit: int) -> list[int]:
     """`limit` in steps of `AT_ONCE`; one of 0 still promotes, and tells what comes next."""
     full, rest = divmod(limit, AT_ONCE)
     return [AT_ONCE] * full + [rest] * (rest > 0 or not full)
+
+
+def _place_of(job: Job) -> str:
+    return job.id.queue
+
+
+def _job_weight(job: Job) -> int:
+    return 1 + len(job.payload) // _HEAVY
 
 
 def _queue_of(claim: Claim) -> str:

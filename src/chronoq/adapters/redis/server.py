@@ -1,5 +1,6 @@
 """What the ports share: one server, and how to spread a batch over its queues."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -62,9 +63,9 @@ class Spread(Generic[T]):
         call: Callable[[str, list[Item]], Operation[list[T]]],
         weight: Callable[[Item], int] = lambda _: 1,
     ) -> "Spread[T]":
-        all: dict[str, list[int]] = {}
+        all: dict[str, list[int]] = defaultdict(list)
         for spot, item in enumerate(items):
-            all.setdefault(queue(item), []).append(spot)
+            all[queue(item)].append(spot)
         parts = [
             (name, part)
             for name, spots in all.items()
@@ -75,6 +76,8 @@ class Spread(Generic[T]):
 
     def join(self, replies: Sequence[list[T]]) -> list[T]:
         """One answer for each item, in order."""
+        if len(self.queues) == 1:  # its portions are in order
+            return [answer for reply in replies for answer in reply]
         found = {
             spot: answer
             for spots, reply in zip(self.spots, replies, strict=True)

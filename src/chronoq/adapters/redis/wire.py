@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from os import getpid
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 from hiredis import pack_command
@@ -18,6 +19,9 @@ from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
 T = TypeVar("T")
+
+FRESH = 0.005
+"""Seconds after an answer for which a connection counts as alive. Then it is looked at before it is used."""
 
 FORGOTTEN = 3
 """How often scripts are sent anew within one round trip, while somebody flushes them."""
@@ -38,7 +42,7 @@ class Wire:
         self.closed = False
         self._pool = address.pool(longer=longer)
         self._pid = getpid()
-        self._idle: deque[Line] = deque()
+        self._idle: deque[tuple[Line, float]] = deque()
         self._brought: set[str] = set()
 
     def run(self, operation: Operation[T]) -> T:
@@ -90,7 +94,7 @@ class Wire:
     def give_back(self, connection: Line, *, broken: bool = False) -> None:
         """Working ones wait in a stack: the pool's own bookkeeping costs as much as a small script."""
         if not broken:
-            self._idle.append(connection)
+            self._idle.append((connection, monotonic()))
             return
         connection.disconnect()
         self._pool.release(cast("Connection", connection))
@@ -99,7 +103,7 @@ class Wire:
         """Give up every connection that waits: they lead to the wrong server, or cannot be trusted."""
         for _ in range(len(self._idle)):
             with suppress(IndexError):
-                self.give_back(self._idle.pop(), broken=True)
+                self.give_back(self._idle.pop()[0], broken=True)
         self.on_loss()
 
     def each(self) -> Sequence[Link]:
@@ -115,11 +119,11 @@ class Wire:
             self._pid, self._idle = getpid(), deque()
         while self._idle:
             try:
-                connection = self._idle.pop()
+                connection, since = self._idle.pop()
             except IndexError:
                 return None  # another thread was faster
             try:
-                if not connection.can_read():
+                if monotonic() - since < FRESH or not connection.can_read():
                     return connection
             except (RedisError, OSError):
                 pass
@@ -145,10 +149,12 @@ class Wire:
         What is not confirmed to be durable has `NotDurable` in its place.
         """
         connection, broken = self.take(), True
-        last = self.confirmation if any(one.durable for one in operations) else None
+        last = self.confirmation
+        if last and not any(one.durable for one in operations):
+            last = None
         try:
             replies = self._answers(connection, operations, [last.words] if last else [])
-            broken = any(trouble.leaves(reply) for reply in replies)
+            broken = any(isinstance(reply, Exception) and trouble.leaves(reply) for reply in replies)
         finally:
             # replies that nobody read would answer somebody else's question
             self.give_back(connection, broken=broken)
@@ -179,6 +185,9 @@ class Wire:
     def _exchange(self, connection: Line, requests: Sequence[Sequence[Word]]) -> list[Any]:
         """One reply, or the server's error, for each request."""
         try:
+            if len(requests) == 1:  # most round trips that somebody waits for
+                connection.send_packed_command([_packed(requests[0])], check_health=False)
+                return [_reply(connection)]
             connection.send_packed_command([b"".join(map(_packed, requests))], check_health=False)
             return [_reply(connection) for _ in requests]
         except (RedisError, OSError) as error:

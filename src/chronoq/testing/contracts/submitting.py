@@ -149,6 +149,16 @@ class Submitting(Chapter):
         assert keys(take(queue, 5, now=later)) == (["a"] if answer == [ACCEPTED] else [])
         assert queue.submit([job()], now=later) == ([DUPLICATE] if answer == [ACCEPTED] else [ACCEPTED])
 
+    def test_an_id_that_was_cancelled_twice_while_ready_never_starts(self, queue: QueuePort) -> None:
+        """Q8: the second time it may stand where the first one still does"""
+        bring(queue, State.READY)
+        queue.cancel([jid()], now=NOW)
+        later = NOW + 2 * HOUR
+        queue.submit([job()], now=later)
+        queue.cancel([jid()], now=later)
+        assert take(queue, 5, now=later) == ()
+        assert queue.counts([MAIL], now=later)[0].balanced
+
     def test_an_id_that_was_cancelled_while_ready_is_free_when_it_is_forgotten_and_passed_over(
         self, queue: QueuePort
     ) -> None:

@@ -8,18 +8,6 @@
 local FIRST, WIDTH, FIXED = 4, 5, 11
 local now, room, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
--- one new job that is due, and no bound: most submissions, so without the tables that many jobs need
-if count == 1 and room < 0 and ARGV[7] == '0' and tonumber(ARGV[6]) <= now then
-  local key = ARGV[4]
-  if redis.call('HEXISTS', KEYS[1], key) + redis.call('EXISTS', KEYS[12]) + redis.call('SISMEMBER', KEYS[2], key) == 0 then
-    redis.call('HSET', KEYS[1], key, ARGV[8]) -- first: a full server refuses the whole here
-    redis.call('RPUSH', KEYS[8 + ARGV[5]], key)
-    redis.call('HINCRBY', KEYS[3], 'accepted', 1)
-    if redis.call('LLEN', KEYS[6]) < 64 then redis.call('RPUSH', KEYS[6], '1') end
-    return {1}
-  end
-end
-
 local keys, endings = {}, {}
 for i = 1, count do
   keys[i] = ARGV[FIRST + (i - 1) * WIDTH]

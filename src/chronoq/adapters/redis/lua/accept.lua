@@ -1,0 +1,39 @@
+-- Store new jobs that are due, of one priority and of no schedule, in a queue without a bound: each at most once
+-- by its key. What submit does for them, in fewer words: most submissions are so.
+-- KEYS: jobs, skips, stats, wake:work, the ready list of that priority, then the ending of each job
+-- ARGV: now; then for each job: key, record
+-- Returns for each job what submit does
+local FIXED, now, count = 5, tonumber(ARGV[1]), (#ARGV - 1) / 2
+
+local keys = {}
+for i = 1, count do keys[i] = ARGV[2 * i] end
+local live = redis.call('HMGET', KEYS[1], unpack(keys))
+local ended = redis.call('MGET', unpack(KEYS, FIXED + 1))
+local skipped = redis.call('SMISMEMBER', KEYS[2], unpack(keys))
+
+local answers, records, added, new = {}, {}, {}, {}
+for i = 1, count do
+  local key = keys[i]
+  local known = live[i] or new[key]
+  if known then
+    answers[i] = {'live', known}
+  elseif ended[i] and tonumber(string.match(ended[i], '^%d+') or 0) > now then
+    answers[i] = {'ended', string.match(ended[i], '^%d+ (%x+)') or '0'}
+  elseif skipped[i] == 1 then
+    answers[i] = 3
+  else
+    local record = ARGV[2 * i + 1]
+    answers[i], new[key] = 1, record
+    added[#added + 1] = key
+    records[2 * #added - 1], records[2 * #added] = key, record
+  end
+end
+if #added == 0 then return answers end
+
+redis.call('HSET', KEYS[1], unpack(records)) -- first: a full server refuses the whole here
+redis.call('RPUSH', KEYS[5], unpack(added))
+redis.call('HINCRBY', KEYS[3], 'accepted', #added)
+local tokens = {}
+for i = 1, math.min(#added, 64 - redis.call('LLEN', KEYS[4])) do tokens[i] = '1' end
+if #tokens > 0 then redis.call('RPUSH', KEYS[4], unpack(tokens)) end
+return answers
