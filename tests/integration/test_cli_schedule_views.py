@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_a_preview_draws_the_load_and_points_out_the_herd(bare: Cli, declare: Ca
     bare("schedules", "apply")
     found = bare.json("schedules", "preview", "--hours", "48", "--slot", "2h", "--tz", "Europe/Berlin")
     assert "as if" not in bare.err
-    assert (len(found["schedules"]), len(found["sum"]), found["slot"]) == (20, 24, 7200.0)
+    assert datetime.fromisoformat(found["to"]) > datetime.now(UTC) + timedelta(hours=47, minutes=59)
+    assert (len(found["schedules"]), len(found["sum"]), found["slot"]) == (20, 25, 7200.0)
     assert found["total"] == sum(found["sum"]) == sum(one["total"] for one in found["schedules"])
     assert (found["busiest"]["schedules"], found["busiest"]["of"], found["busiest"]["times"]) == (18, 20, 2)
     few = bare("schedules", "preview", "--limit", "2").splitlines()

@@ -115,5 +115,5 @@ def test_a_task_of_the_started_script_is_refused_where_it_would_run() -> None:
     script.__module__, script.__qualname__ = "__main__", "script"
     app.add_task(script, name="script", executor="process")
     with pytest.raises(BadSetting, match="module of its own"):
-        app.start()
-    app.stop()
+        app.worker()
+    app.close()

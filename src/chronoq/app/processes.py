@@ -143,7 +143,10 @@ class Processes:
     busy: int = 0
 
     def start(self) -> None:
-        """Children come with the first run: who runs nothing here pays for nothing. Errors: `BadSetting`."""
+        """Children come with the first run: who runs nothing here pays for nothing."""
+
+    def __attrs_post_init__(self) -> None:
+        """Errors: `BadSetting` for a task that no child could import."""
         for task in self.runner.registry:
             if task.executor == "process" and task.fn.__module__ == "__main__":
                 raise BadSetting(

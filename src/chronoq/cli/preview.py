@@ -48,7 +48,7 @@ def preview(cli: Cli, hours: int, slot: str, limit: int, tz: str) -> None:
     stored, now, declared = _schedules(cli)
     offset = now.astimezone(place).utcoffset() or timedelta(0)
     start = now - (now + offset - EPOCH) % length
-    found = ahead.preview(stored, start=start, now=now, end=start + timedelta(hours=hours), slot=length)
+    found = ahead.preview(stored, start=start, now=now, end=now + timedelta(hours=hours), slot=length)
     if cli.output != "table":
         cli.out.one(_row(found))
         return
@@ -194,5 +194,5 @@ def _herd(found: Preview, place: tzinfo) -> list[str]:
 
 
 def _when(crowd: Crowd, found: Preview, place: tzinfo) -> str:
-    form = "%H:%M:%S" if found.end - found.start <= timedelta(days=1) else "%a %Y-%m-%d %H:%M:%S"
+    form = "%H:%M:%S" if found.end - found.start < timedelta(days=1) + found.slot else "%a %Y-%m-%d %H:%M:%S"
     return f"{crowd.at.astimezone(place):{form}} {place}"
