@@ -227,6 +227,16 @@ def configure(
     return Configured(Settings(**values), sources)
 
 
+def mistyped(environ: Mapping[str, str]) -> list[str]:
+    """What to say of each `CHRONOQ_*` variable that is no setting, but nearly one."""
+    known = [PREFIX + one.name.upper() for one in fields(Settings)]
+    return [
+        f"{name} is not a setting, so it changes nothing.{meant}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known and (meant := near(name, known, cutoff=0.8))
+    ]
+
+
 def _converted(one: "Attribute[Any]", value: Any, source: str) -> Any:
     try:
         return one.converter(value) if callable(one.converter) else value

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import fields
 
-from chronoq.config import Configured, Settings, configure
+from chronoq.config import Configured, Settings, configure, mistyped
 from chronoq.domain.errors import BadSetting, UnknownOption
 
 PYPROJECT = """
@@ -135,3 +135,17 @@ def test_numbers_are_read_from_the_text_of_the_environment(tmp_path: Path) -> No
 
 def test_no_grace_at_all_is_allowed(tmp_path: Path) -> None:
     assert made(tmp_path, "", code={"grace": 0}).settings.grace == timedelta(0)
+
+
+def test_a_variable_that_is_nearly_a_setting_is_pointed_out() -> None:
+    environ = {
+        "CHRONOQ_CONCURENCY": "4",
+        "CHRONOQ_LEASE": "5s",
+        "CHRONOQ_APP": "a:b",
+        "CHRONOQ_DATABASE": "x",
+    }
+    assert mistyped(environ) == [
+        "CHRONOQ_CONCURENCY is not a setting, so it changes nothing. Did you mean 'CHRONOQ_CONCURRENCY'?"
+    ]
+    ours = ("CHRONOQ_DEV_CHILD", "CHRONOQ_WORKER_CHILD", "CHRONOQ_LONG", "CHRONOQ_CHECK", "CHRONOQ_WHATEVER")
+    assert mistyped(dict.fromkeys(ours, "1")) == []

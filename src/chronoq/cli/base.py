@@ -77,6 +77,10 @@ class Cli:
 
             app = Scheduler(allow_dynamic_queues=True)
         app.reconfigure(url=self.url, namespace=self.namespace, **flags)
+        from chronoq.config import mistyped
+
+        for said in mistyped(os.environ):
+            say(f"⚠ {said}", color=self.color)
         return app
 
     def shared(self, app: Scheduler) -> Backend:

@@ -211,7 +211,7 @@ class Snooze(ChronoqError):
         self.reason = reason
 
 
-def near(word: str, words: Iterable[str]) -> str:
+def near(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:
     """ " Did you mean 'x'?" with the nearest of `words`, or "" when none is near."""
-    matches = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    matches = get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f" Did you mean '{matches[0]}'?" if matches else ""
