@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import redis
@@ -41,7 +43,20 @@ def test_without_being_armed_it_only_listens(proxy: Proxy) -> None:
         assert through.mget(["n", "none"]) == [b"1", None]
         assert through.eval("return {1, {'two', {}}, false}", 0) == [1, [b"two", []], None]
     assert proxy.seen["INCRBY"] == proxy.seen["MGET"] == 1
-    assert proxy.missing == sorted(f"{name}:{way}" for name in proxy.seen for way in Way)
+    assert (proxy.done, proxy.missing) == (Counter(), [])
+
+
+def test_a_command_with_many_chances_is_missing_until_it_was_harmed_in_every_way(proxy: Proxy) -> None:
+    only(proxy, "INCRBY", Way.DELAY)
+    proxy.done["INCRBY", Way.CUT] = 0
+    proxy.share = 0
+    with client(proxy) as through:
+        for _ in range(20):
+            with suppress(redis.ConnectionError):
+                through.incr("n")
+        assert proxy.missing == []
+        proxy.done["INCRBY", Way.CUT] = 0
+        assert proxy.missing == [f"INCRBY:{Way.CUT}"]
 
 
 @pytest.mark.parametrize("way", [Way.DROP, Way.SWALLOW, Way.CUT, Way.RESET, Way.REFUSE])
