@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from dependency_injector import containers, providers
 
 from chronoq.app.client import Client
+from chronoq.app.deliverer import RelayService
 from chronoq.app.scheduler import SchedulerService
 from chronoq.app.schedules import Schedules
 from chronoq.app.shards import sharded
@@ -72,3 +73,4 @@ class Container(containers.DeclarativeContainer):
     schedules = providers.ThreadSafeSingleton(Schedules, backend=backend)
     worker = providers.Factory(Worker, backend=backend, registry=registry, settings=settings)
     scheduler = providers.Factory(SchedulerService, backend=backend, settings=settings)
+    relay = providers.Factory(RelayService, backend=backend, registry=registry, settings=settings)

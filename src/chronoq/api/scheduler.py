@@ -14,6 +14,7 @@ from chronoq.api.task import Decorator, Task
 from chronoq.app.client import Client
 from chronoq.app.context import Context
 from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue, check_rhythm
+from chronoq.app.deliverer import RelayService
 from chronoq.app.doctor import refuse_eviction
 from chronoq.app.keys import host_name, new_key, new_process_id
 from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
@@ -69,7 +70,7 @@ class Scheduler:
         self.declared = Declared(
             {q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues
         )
-        self._running: tuple[SchedulerService, Worker] | None = None
+        self._running: list[SchedulerService | RelayService | Worker] | None = None
         self._opened = False
 
     # what it is made of
@@ -296,11 +297,37 @@ class Scheduler:
         )
 
     def worker(self, queues: Sequence[str] = (), *, loop: asyncio.AbstractEventLoop | None = None) -> Worker:
-        """A worker for these queues, or all declared ones; not started."""
+        """A worker for these queues, or all declared ones that are not relayed; not started."""
         refuse_eviction(self.backend, self._configured.settings)
-        process = self.process(Kind.WORKER, [self.declared.queue(queue) for queue in queues])
+        served = [self.declared.queue(queue) for queue in queues] or self.own_queues
+        if not served or not self.declared.engines.keys().isdisjoint(served):
+            raise BadSetting(
+                f"A worker cannot serve {', '.join(served) or 'this application'}: jobs of "
+                f"{', '.join(self.declared.engines)} go to another engine. Run `chronoq relay` for them."
+            )
+        process = self.process(Kind.WORKER, served)
         worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop)
         return worker
+
+    @property
+    def own_queues(self) -> list[str]:
+        """The declared queues that workers of ours serve."""
+        return [name for name in self.queues if name not in self.declared.engines]
+
+    def relay(self, queues: Sequence[str] = ()) -> RelayService:
+        """What hands the jobs of these queues, or of all relayed ones, over to their engines; not started."""
+        refuse_eviction(self.backend, self._configured.settings)
+        engines = self.declared.engines
+        chosen = [self.declared.queue(queue) for queue in queues] or list(engines)
+        if not chosen or (others := [name for name in chosen if name not in engines]):
+            raise BadSetting(
+                f"{', '.join(others) if chosen else 'No queue'} is not relayed. "
+                "Declare it with an engine: Queue('mail', relay=RqRelay())."
+            )
+        service: RelayService = self.container.relay(
+            process=self.process(Kind.WORKER, chosen), engines={name: engines[name] for name in chosen}
+        )
+        return service
 
     def scheduler(self) -> SchedulerService:
         """A scheduler for all queues; not started."""
@@ -313,19 +340,20 @@ class Scheduler:
         if self._running is not None:
             raise BadSetting("This Scheduler is running already. Stop it first, or leave its `with` block.")
         self.apply()
-        scheduler, worker = self.scheduler(), self.worker(loop=loop)
+        scheduler = self.scheduler()
         scheduler.presence.on_return = self.apply
-        self._running = (scheduler, worker)
-        worker.start()
-        scheduler.start()
+        parts: list[SchedulerService | RelayService | Worker] = [scheduler]
+        parts += [self.relay()] if self.declared.engines else []
+        parts += [self.worker(loop=loop)] if self.own_queues else []
+        self._running = parts
+        for part in reversed(parts):
+            part.start()
 
     def stop(self) -> bool:
         """Stop what `start` began: finish within the grace period, give back the rest. Whether all was finished."""
-        if self._running is None:
-            return True
-        (scheduler, worker), self._running = self._running, None
-        scheduler.stop()
-        return worker.stop()
+        parts, self._running = self._running or [], None
+        answers = [part.stop() for part in parts]
+        return False not in answers
 
     def close(self) -> None:
         """Give back connections and threads. The application can be used again: it opens them anew."""

@@ -9,6 +9,7 @@ from attrs.converters import optional
 
 from chronoq.app.keys import Mint
 from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check, policy, treated
+from chronoq.app.relay import Engine
 from chronoq.app.tasks import Registry, TaskDef, default_name
 from chronoq.config import Settings
 from chronoq.domain import shards
@@ -33,12 +34,20 @@ class Queue:
     """A declared queue.
 
     `max_length`: live jobs that it may hold; a submission beyond is `QueueFull`. `shards`: parts into which
-    a very busy one is divided, so that a cluster can spread it; None: as the store remembers it.
+    a very busy one is divided, so that a cluster can spread it; None: as the store remembers it. `relay`:
+    another engine, which runs its jobs instead of workers of ours.
     """
 
     name: str = field(converter=_queue_name)
     max_length: int | None = None
     shards: int | None = field(default=None, converter=optional(shards.count))
+    relay: Engine | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.relay is not None and (self.shards or 1) > 1:
+            raise BadSetting(
+                f"Queue {self.name!r}: what is relayed cannot be divided. Give shards= or relay=, not both."
+            )
 
 
 def check_rhythm(rhythm: object) -> None:
@@ -80,6 +89,11 @@ class Declared:
         raise UnknownQueue(
             f"Queue {queue!r} is not declared. Declared: {', '.join(self.queues)}.{near(queue, self.queues)}"
         )
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The queues whose jobs other engines run."""
+        return {name: queue.relay for name, queue in self.queues.items() if queue.relay is not None}
 
     def task(self, fn: Callable[..., Any], options: TaskOptions) -> TaskDef:
         """Register a function."""

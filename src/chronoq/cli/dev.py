@@ -64,11 +64,16 @@ def _serve(cli: Cli, log_format: str, **flags: Any) -> int:
     if persist(lambda: applied(app), signals) is None:
         return OK
     scheduler, worker = app.scheduler(), app.worker()
+    relays = [app.relay()] if app.declared.engines else []
     scheduler.presence.on_return = lambda: applied(app)
     worker.start()
+    for relay in relays:
+        relay.start()
     scheduler.start()
     signals.until(lambda: worker.failed.is_set() or (supervised and os.getppid() != parent))
     scheduler.stop()
+    for relay in relays:
+        relay.stop()
     return finish(worker)
 
 

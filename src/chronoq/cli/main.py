@@ -14,6 +14,7 @@ from chronoq.cli.base import FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Cli, Group,
 LAZY = {
     "scheduler": ("scheduler:scheduler", "Fire schedules and move jobs that come due, until stopped."),
     "worker": ("worker:worker", "Run jobs until stopped."),
+    "relay": ("relay:relay", "Hand due jobs over to another engine, such as RQ, until stopped."),
     "dev": ("dev:dev", "Scheduler and worker in one process, restarted when a source file changes."),
     "demo": ("demo:demo", "See it work: no server, four schedules, a live view."),
     "enqueue": ("enqueue:enqueue", "Enqueue a job of TASK with JSON arguments."),

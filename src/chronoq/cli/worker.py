@@ -90,7 +90,7 @@ def worker(
 def chosen(app: Scheduler, queues: str | None) -> tuple[str, ...]:
     """The queues to serve. Errors: `UnknownQueue` (E17)."""
     names = [name.strip() for name in (queues or "").split(",") if name.strip()]
-    return tuple(dict.fromkeys(app.declared.queue(name) for name in names)) or tuple(app.queues)
+    return tuple(dict.fromkeys(app.declared.queue(name) for name in names)) or tuple(app.own_queues)
 
 
 def introduce(app: Scheduler, queues: tuple[str, ...], kind: str = "worker") -> None:

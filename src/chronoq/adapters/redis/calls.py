@@ -87,6 +87,10 @@ class Command(Generic[T]):
     durable: bool = False
 
     @property
+    def words_in_full(self) -> Sequence[Word]:
+        return self.words
+
+    @property
     def key(self) -> str | None:
         """A key on which it works; None: any server can carry it out."""
         return None if self.words[0] in _WITHOUT_KEYS else str(self.words[1])

@@ -44,6 +44,10 @@ class QueueKeys:
     def ending(self, job: str) -> str:
         return f"{self.prefix}:ending:{job}"
 
+    def relayed(self, job: str) -> str:
+        """The mark of a job that another engine has; in that engine's database."""
+        return f"{self.prefix}:relayed:{job}"
+
     def runs(self, schedule: str) -> str:
         return f"{self.prefix}:runs:{schedule}"
 

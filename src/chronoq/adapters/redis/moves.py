@@ -15,18 +15,17 @@ from chronoq.adapters.codec import (
 )
 from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import AT_ONCE, Call, Command, Operation, Word
-from chronoq.adapters.redis.server import Server, Spread
+from chronoq.adapters.redis.ends import endings
+from chronoq.adapters.redis.server import HEAVY, Server
 from chronoq.adapters.redis.trouble import Lost
 from chronoq.adapters.redis.words import (
     KEPT,
     Released,
     Runs,
     claims_of,
-    done_call,
     history,
     history_text,
     holder,
-    verdict_words,
     yes_or_no,
 )
 from chronoq.adapters.written import not_before, note_text, standing
@@ -41,9 +40,6 @@ _MOST = 1000
 """What one script call moves or reads at the most, where the caller asks for more."""
 
 _PROMOTED_PER_CLAIM = 500
-_HEAVY = 5000
-"""So many bytes of payload count as one more job: no script call brings more than a megabyte or so."""
-
 _HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
 _CANCELS = (Cancel.GONE, Cancel.CANCELLED, Cancel.ASKED)
 
@@ -135,7 +131,7 @@ class Moves:
             snapshots,
             queue=lambda one: one.job.id.queue,
             call=lambda queue, part: self._adopt(queue, part, now),
-            weight=lambda one: 1 + len(one.job.payload) // _HEAVY,
+            weight=lambda one: 1 + len(one.job.payload) // HEAVY,
             before=names.before,
         )
         for one in snapshots:
@@ -187,7 +183,7 @@ class Moves:
         now: datetime,
         verdicts: Sequence[tuple[Claim, Verdict]] = (),
     ) -> Claimed:
-        ends = self._endings_of(verdicts, now)
+        ends = endings(verdicts, keys=self.server.keys, scripts=self.server.scripts, now=now)
         until = to_ms(now + lease)
         parts = [(queue, size) for queue, limit in wants for size in _sizes(limit)]
         calls: list[Operation[Any]] = list(ends.calls)
@@ -234,38 +230,8 @@ class Moves:
         return self._end([(claim, Released()) for claim in reversed(claims)], now)[::-1]
 
     def _end(self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime) -> list[bool]:
-        ends = self._endings_of(verdicts, now)
+        ends = endings(verdicts, keys=self.server.keys, scripts=self.server.scripts, now=now)
         return ends.join(self.server.wire.run_all(ends.calls))
-
-    def _endings_of(
-        self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime
-    ) -> Spread[bool]:
-        def call(queue: str, part: list[tuple[Claim, Verdict | Released]]) -> Call[list[bool]]:
-            keys, ended = self.server.keys.of(queue), self.server.keys.ended(queue)
-            if short := done_call(part, keys=keys, ended=ended, script=self.server.scripts["done"], now=now):
-                return short
-            fixed = (
-                *(
-                    keys.leases,
-                    keys.claims,
-                    keys.jobs,
-                    keys.notes,
-                    keys.progress,
-                    keys.stops,
-                    keys.dead,
-                    keys.stats,
-                ),
-                *(keys.recent, keys.delayed, keys.dues, keys.failures, keys.work, keys.time, *keys.ready),
-            )
-            runs = Runs(keys, len(fixed) + len(part))
-            args: list[Word] = [to_ms(now), ended, RECENT, len(part)]
-            for claim, verdict in part:
-                args += verdict_words(claim, verdict, now=now, runs=runs)
-            endings = [keys.ending(claim.id.key) for claim, _ in part]
-            places = (*fixed, *endings, *runs.names)
-            return Call(self.server.scripts["settle"], places, args, yes_or_no, again=False, durable=True)
-
-        return Spread.of(verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_result_weight)
 
     def report(self, claim: Claim, progress: Progress) -> bool:
         keys = self.server.keys.of(claim.id.queue)
@@ -400,12 +366,8 @@ def _place_of(job: Job) -> str:
 
 
 def _job_weight(job: Job) -> int:
-    return 1 + len(job.payload) // _HEAVY
+    return 1 + len(job.payload) // HEAVY
 
 
 def _queue_of(claim: Claim) -> str:
     return claim.id.queue
-
-
-def _result_weight(one: tuple[Claim, Verdict | Released]) -> int:
-    return 1 + len(getattr(one[1], "result", b"")) // _HEAVY

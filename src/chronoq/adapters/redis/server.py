@@ -15,6 +15,9 @@ from chronoq.adapters.redis.names import QueueNames
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+HEAVY = 5000
+"""So many bytes of payload or result count as one more job: no script call brings more than a megabyte or so."""
+
 
 @frozen
 class Server:

@@ -1,0 +1,1 @@
+"""Ways into engines that already run: what `Queue(..., relay=...)` takes."""

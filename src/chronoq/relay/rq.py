@@ -1,0 +1,104 @@
+"""RQ: jobs that come due go into RQ's queues, and unmodified `rq worker` processes run them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from attrs import field, frozen
+from redis.exceptions import RedisError
+
+from chronoq.adapters.redis import trouble
+from chronoq.adapters.redis.address import Address
+from chronoq.adapters.redis.calls import load_scripts
+from chronoq.adapters.redis.keys import Keys
+from chronoq.config import Settings
+from chronoq.domain.errors import BadCall, BadSetting
+from chronoq.domain.masking import masked
+from chronoq.relay.rq_delivery import RqDelivery
+from chronoq.relay.rq_jobs import Blueprint, check_options, rq_job_id
+
+__all__ = ["RqRelay", "by_name", "rq_job_id", "rq_options"]
+
+ONE_SERVER = ("redis", "rediss", "unix")
+
+
+@frozen(kw_only=True)
+class RqRelay:
+    """Delivers into an RQ queue: `Queue("mail", relay=RqRelay())`.
+
+    `url`: RQ's Redis database; None: the application's own, and then a delivery is one transaction with our
+    settlement. `queue`: the RQ queue; None: the same name. `serializer`: what `rq worker --serializer` was
+    given; None: RQ's default, which is pickle. `follow`: follow every job to its end, so that its result and
+    failure are known here; runs of a schedule whose next run depends on it always are followed.
+    `unregistered`: tasks that the application does not declare go there too, their name being the function's.
+    """
+
+    url: str | None = field(default=None, repr=lambda url: repr(url and masked(url)))
+    queue: str | None = None
+    serializer: str | None = None
+    follow: bool = False
+    unregistered: bool = False
+
+    def connect(self, settings: Settings, queue: str) -> RqDelivery:
+        """Errors: `BadSetting` for an address that is no single Redis server; `BackendError`."""
+        address = Address(self.url or settings.url)
+        scheme = address.url.partition("://")[0]
+        if scheme not in ONE_SERVER:
+            raise BadSetting(
+                f"RQ keeps its queues on one Redis server, and {address} is none. "
+                "Give RqRelay(url='redis://...') the address that the RQ workers use."
+            )
+        client = redis.Redis.from_pool(address.pool())
+        try:
+            shared = self.url is None or _same_database(client, settings.url)
+            blueprint = Blueprint(client, self.queue or queue, self.serializer)
+        except (RedisError, OSError) as error:
+            client.close()
+            raise trouble.refused(address, error) or trouble.unreachable(address, error) from error
+        except BaseException:
+            client.close()
+            raise
+        return RqDelivery(client, address, Keys(settings.namespace), load_scripts(), blueprint, shared)
+
+
+def _same_database(client: redis.Redis, url: str) -> bool:
+    """Whether `url` leads to the database on which `client` works."""
+    if url.partition("://")[0] not in ONE_SERVER:
+        return False
+    ours = redis.Redis.from_pool(Address(url).pool())
+    try:
+        return _place(ours) == _place(client)
+    finally:
+        ours.close()
+
+
+def _place(client: redis.Redis) -> tuple[Any, Any]:
+    """The running server, and the number of the database."""
+    return client.info("server")["run_id"], client.connection_pool.connection_kwargs.get("db") or 0
+
+
+def rq_options(**options: Any) -> dict[str, Any]:
+    """What RQ is told of a job beyond what chronoq knows, for `meta=`: `@app.task(meta=rq_options(ttl=60))`.
+
+    timeout, result_ttl, ttl, failure_ttl: seconds or RQ's texts ("1h"). description. at_front.
+    depends_on: ids of RQ jobs, or of chronoq jobs as `queue:key`; allow_failure. retry: a number, or
+    `{"max": 3, "interval": [10, 60]}`. on_success, on_failure, on_stopped: a dotted name, or
+    `{"func": name, "timeout": seconds}`. Errors: `UnknownOption`, `BadSetting`.
+    """
+    check_options(options)
+    return {"rq": options}
+
+
+def by_name(function: str) -> Callable[..., Any]:
+    """A stand-in for a function that only the RQ workers have: `app.add_task(by_name("shop.mail.send"))`."""
+    module, _, name = function.rpartition(".")
+    if not (module and all(part.isidentifier() for part in function.split("."))):
+        raise BadSetting(f"{function!r} is no dotted name of a function, such as 'shop.mail.send'.")
+
+    def elsewhere(*args: Any, **kwargs: Any) -> Any:
+        raise BadCall(
+            f"{function} is known by its name only: it runs in RQ workers. Import it to call it here."
+        )
+
+    elsewhere.__module__, elsewhere.__qualname__, elsewhere.__name__ = module, name, name
+    return elsewhere

@@ -1,0 +1,178 @@
+"""RQ's jobs: what one is made of, under which id, and how it ended."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import blake2s
+from typing import Any
+
+import orjson
+import redis
+from rq import Callback, Queue, Retry
+from rq.exceptions import DeserializationError
+from rq.job import Dependency, Job, JobStatus
+from rq.results import Result
+from rq.serializers import DefaultSerializer, JSONSerializer, resolve_serializer
+
+from chronoq.app.relay import Parcel
+from chronoq.domain.errors import BadSetting, UnknownOption, near
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import Claim
+from chronoq.domain.retry import Failure
+from chronoq.domain.time import ZERO
+from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Snooze, Verdict
+
+UNDER_WAY = frozenset(
+    {"created", "queued", "started", "deferred", "scheduled", "rate_limited", "ready_to_enqueue"}
+)
+CALLBACKS = ("on_success", "on_failure", "on_stopped")
+LENGTHS = ("timeout", "result_ttl", "ttl", "failure_ttl")
+OPTIONS = frozenset({*LENGTHS, *CALLBACKS, "description", "at_front", "depends_on", "allow_failure", "retry"})
+
+SOONEST = timedelta(seconds=1)
+LATEST = timedelta(seconds=15)
+"""Between two looks at a job that RQ has not ended yet."""
+
+
+def rq_job_id(id: JobId | str) -> str:
+    """The id of the RQ job that stands for one of ours: readable, of the characters that RQ allows, unique."""
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", str(id))
+    return f"{readable}-{blake2s(str(id).encode(), digest_size=6).hexdigest()}"
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Errors: `UnknownOption`, `BadSetting`."""
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise UnknownOption(
+                f"RQ jobs have no option {name!r}.{near(name, OPTIONS)} Options: {', '.join(sorted(OPTIONS))}."
+            )
+        if name in CALLBACKS and not isinstance(value, str | Mapping):
+            raise BadSetting(f"{name}={value!r}: give the function's dotted name, for it is stored as JSON.")
+    try:
+        _retry(options)
+        for name in CALLBACKS:
+            _callback(options, name)
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadSetting(f"RQ refuses these options: {error!r}") from None
+
+
+class Blueprint:
+    """Makes RQ's jobs for one RQ queue, by RQ's own means."""
+
+    def __init__(self, client: redis.Redis, queue: str, serializer: str | None) -> None:
+        """Errors: `BadSetting` for a serializer that cannot be had."""
+        self.client = client
+        try:
+            self.serializer = resolve_serializer(serializer)
+        except (ImportError, AttributeError, ValueError, NotImplementedError) as error:
+            raise BadSetting(f"serializer={serializer!r} cannot be used: {error}") from None
+        self.queue = Queue(queue, connection=client, serializer=self.serializer)
+
+    def make(self, parcel: Parcel, *, now: datetime) -> tuple[Job, bool]:
+        """The RQ job of this parcel, and whether it goes to the front. Errors: `BadSetting`."""
+        job = parcel.claim.job
+        try:
+            args, kwargs = orjson.loads(job.payload)
+            meta = orjson.loads(job.options.meta) if job.options.meta else {}
+            given = meta.pop("rq", {})
+            check_options(given)
+            made = self.queue.create_job(
+                parcel.function,
+                args=tuple(args),
+                kwargs=kwargs,
+                job_id=rq_job_id(job.id),
+                meta=meta,
+                description=given.get("description"),
+                depends_on=_dependency(given),
+                retry=_retry(given),
+                on_success=_callback(given, "on_success"),
+                on_failure=_callback(given, "on_failure"),
+                on_stopped=_callback(given, "on_stopped"),
+                timeout=given.get("timeout", _seconds(job.options.timeout)),
+                result_ttl=given.get("result_ttl", _seconds(job.options.result_ttl)),
+                failure_ttl=given.get("failure_ttl"),
+                ttl=given.get("ttl", _seconds(job.expires_at - now if job.expires_at else None)),
+            )
+        except (BadSetting, UnknownOption) as error:
+            raise BadSetting(str(error)) from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise BadSetting(f"no RQ job can be made of it: {error}") from None
+        return made, bool(given.get("at_front", False))
+
+    def states(self, ids: Sequence[JobId]) -> list[str]:
+        """What RQ says of each; "" where it knows nothing (any more). Read without its serializer."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for id in ids:
+                pipe.hget(Job.key_for(rq_job_id(id)), "status")
+            return [(state or b"").decode() for state in pipe.execute()]
+
+    def verdict(self, claim: Claim, state: str, *, now: datetime) -> Verdict:
+        """What follows for our job from what RQ says of its own."""
+        if state in UNDER_WAY:
+            return self.under_way(claim, state, now=now)
+        if state == JobStatus.FAILED.value:
+            return Dead(self._failure(claim.id))
+        if state in (JobStatus.STOPPED.value, JobStatus.CANCELED.value):
+            return Cancelled()
+        if state == JobStatus.FINISHED.value:
+            return Done(self._result(claim.id))
+        expires_at = claim.job.expires_at
+        return Expired() if expires_at is not None and expires_at <= now else Done()
+
+    def under_way(self, claim: Claim, state: str, *, now: datetime) -> Snooze:
+        """Until the next look; after a while about a third of the time that it has taken so far."""
+        looks = claim.token - claim.attempt
+        pause = min(SOONEST * 1.5 ** min(looks, 10), LATEST)
+        return Snooze(
+            now + pause, f"RQ has it in queue '{self.queue.name}' as {rq_job_id(claim.id)}: {state}."
+        )
+
+    def _result(self, id: JobId) -> bytes:
+        """Its return value; b"" where only unpickling would tell."""
+        if self.serializer is DefaultSerializer:
+            return b""
+        try:
+            result = Result.fetch_latest(self._stub(id, self.serializer), serializer=self.serializer)
+            return orjson.dumps(result.return_value) if result else b""
+        except (TypeError, ValueError, DeserializationError):
+            return b""
+
+    def _failure(self, id: JobId) -> Failure:
+        """What its last attempt said; RQ keeps that as text."""
+        stub = self._stub(id, JSONSerializer)
+        result = Result.fetch_latest(stub, serializer=JSONSerializer)
+        text = (result.exc_string if result else None) or ""
+        kind, _, message = text.strip().rpartition("\n")[2].partition(": ")
+        return Failure(kind or "RqJobFailed", message or f"RQ job {rq_job_id(id)} failed", text[-8000:])
+
+    def _stub(self, id: JobId, serializer: Any) -> Job:
+        return Job(rq_job_id(id), connection=self.client, serializer=serializer)
+
+
+def _seconds(length: timedelta | None) -> int | None:
+    """Whole seconds, which is all that RQ knows, and never less than was given."""
+    return None if length is None else -(-length // timedelta(seconds=1)) if length > ZERO else 0
+
+
+def _dependency(given: Mapping[str, Any]) -> Dependency | None:
+    ids = given.get("depends_on")
+    if not ids:
+        return None
+    listed = [ids] if isinstance(ids, str) else list(ids)
+    named = [rq_job_id(id) if ":" in id else id for id in listed]
+    return Dependency(jobs=named, allow_failure=bool(given.get("allow_failure", False)))
+
+
+def _retry(given: Mapping[str, Any]) -> Retry | None:
+    retry = given.get("retry")
+    if not retry:
+        return None
+    return Retry(**retry) if isinstance(retry, Mapping) else Retry(max=retry)
+
+
+def _callback(given: Mapping[str, Any], name: str) -> Callback | None:
+    callback = given.get(name)
+    if not callback:
+        return None
+    return Callback(**callback) if isinstance(callback, Mapping) else Callback(callback)
