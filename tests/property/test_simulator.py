@@ -12,10 +12,12 @@ import pytest
 
 from tests.simulator.flaws import FLAWS, Flaw
 from tests.simulator.run import as_test, run_seeds
+from tests.simulator.stores import STORES
 from tests.simulator.world import silence, simulate
 
 SEEDS = 20_000 if os.environ.get("CHRONOQ_CHECK") == "1" else 200
 CHUNKS = 40 if SEEDS > 1_000 else 4
+SQLITE_CHUNKS = 25 if SEEDS > 1_000 else 2
 ENOUGH = 1_000
 """Seeds within which every deliberate fault has to be found."""
 
@@ -36,6 +38,21 @@ def test_no_law_is_broken(chunk: int) -> None:
     many = SEEDS // CHUNKS
     found = run_seeds(chunk * many, many)
     assert not found, "\n\n".join(map(as_test, found))
+
+
+@pytest.mark.parametrize("chunk", range(SQLITE_CHUNKS))
+def test_no_law_is_broken_on_sqlite(chunk: int) -> None:
+    found = run_seeds(chunk * 20, 20, backend="sqlite")
+    assert not found, "\n\n".join(as_test(one, "sqlite") for one in found)
+
+
+def test_the_checker_sees_what_is_wrong_on_sqlite() -> None:
+    flaw = next(flaw for flaw in FLAWS if flaw.name == "nobody_sweeps")
+    with silence(), STORES["sqlite"]() as opener:
+        outcomes = (simulate(seed, opener=opener, setup=flaw.setup) for seed in range(20))
+        found = next((outcome for outcome in outcomes if outcome), None)
+    assert found is not None
+    assert found.law == "L1", found.text
 
 
 @pytest.mark.parametrize(("seed", "why"), ONCE_BROKEN)

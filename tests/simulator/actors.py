@@ -19,7 +19,7 @@ from chronoq.domain.lease import Kind
 from chronoq.domain.lease import Process as Card
 from chronoq.domain.ports import Backend
 from chronoq.domain.time import ZERO
-from tests.simulator.hub import Hub, Process, running
+from tests.simulator.hub import Alarm, Hub, Process, running
 from tests.simulator.wire import front
 
 if TYPE_CHECKING:
@@ -111,16 +111,18 @@ def lines(world: World, process: Process, true: Backend) -> Backend:
 
 def turning(hub: Hub, process: Process, loop: Loop, idle: Any) -> Any:
     """What `Loop.run` does, on a strand. `idle()`: how long a turn would make no difference now."""
+    alarm = loop.wake
+    assert isinstance(alarm, Alarm), "a world is made within silence()"
 
     def run() -> None:
         while True:
-            loop.wake.clear()
+            alarm.rings = False
             if (rest := idle()) is not None:
-                hub.sleep(rest, loop.wake)
+                hub.sleep(rest, alarm)
                 continue
             until = loop.turn()
             calm = loop.pause <= FIRST_PAUSE
-            hub.sleep(max(ZERO, until - process.now()), loop.wake if calm else None)
+            hub.sleep(max(ZERO, until - process.now()), alarm if calm else None)
 
     return run
 

@@ -6,16 +6,18 @@ a port call is such a place. Nothing sleeps, and the same seed makes the same ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from random import Random
-from threading import Event
+from typing import TypeVar
 
 from attrs import define, field
 from greenlet import getcurrent, greenlet
 
 from chronoq.domain.time import ZERO
+
+T = TypeVar("T")
 
 AT_ONCE = 5_000
 """Turns within one moment after which the run is said to go round in circles."""
@@ -23,6 +25,21 @@ AT_ONCE = 5_000
 
 class Killed(BaseException):
     """Leaves a strand whose process is gone."""
+
+
+ENDED = suppress(Killed)
+
+
+class Chance(Random):
+    """Draws what `Random` draws, from what is not empty, in less time."""
+
+    def choice(self, seq: Sequence[T]) -> T:  # type: ignore[override]
+        many = len(seq)
+        bits = many.bit_length()
+        drawn = self.getrandbits(bits)
+        while drawn >= many:
+            drawn = self.getrandbits(bits)
+        return seq[drawn]
 
 
 class Circles(AssertionError):
@@ -51,7 +68,7 @@ class Process:
         self.last_words: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
-        return self.hub.now - self.lag
+        return self.hub.now - self.lag if self.lag else self.hub.now
 
     def wait(self, until: datetime, wake: object) -> None:
         raise NotImplementedError("the loops of a simulation are strands")
@@ -71,7 +88,7 @@ class Process:
         for strand in mine:
             if strand.line is not None and strand.line is not me and strand.line:
                 strand.line.parent = me
-                with suppress(Killed):
+                with ENDED:
                     strand.line.throw(Killed)
         if any(strand.line is me for strand in mine):
             me.parent = self.hub.main  # type: ignore[assignment]
@@ -81,6 +98,24 @@ class Process:
 def running() -> Strand:
     """The strand that runs here."""
     return getcurrent().strand  # type: ignore[attr-defined, no-any-return]
+
+
+class Alarm:
+    """A `threading.Event` for one who waits on a strand."""
+
+    __slots__ = ("rings",)
+
+    def __init__(self) -> None:
+        self.rings = False
+
+    def is_set(self) -> bool:
+        return self.rings
+
+    def set(self) -> None:
+        self.rings = True
+
+    def clear(self) -> None:
+        self.rings = False
 
 
 class Strand:
@@ -94,7 +129,7 @@ class Strand:
         self.name = name
         self.process = process
         self.at = at
-        self.alarm: Event | None = None
+        self.alarm: Alarm | None = None
         self.what = what
         self.line: greenlet | None = None
         if waits:
@@ -110,12 +145,22 @@ class Hub:
     chance: Random
     strands: list[Strand] = field(factory=list)
     main: greenlet = field(factory=getcurrent)
-    turns: int = 0
     current: Strand | None = None
+    following: Strand | None = None
+    end: datetime = field(init=False)
+    over: Callable[[], bool] = field(init=False)
+    halted: bool = False
+    """Whether nothing more is to happen, in the middle of a step or not."""
+    at_once: int = 0
+
+    def halt(self) -> None:
+        self.halted = True
 
     def spawn(self, name: str, process: Process | None, what: Callable[[], None]) -> Strand:
         """A strand that may wait, to begin at this moment."""
         strand = Strand(name, process, self.now, what, waits=True)
+        assert strand.line is not None
+        strand.line.parent = self.main
         self.strands.append(strand)
         return strand
 
@@ -123,57 +168,70 @@ class Hub:
         """Do something that does not wait, after `delay`."""
         self.strands.append(Strand(name, None, self.now + delay, what, waits=False))
 
-    def sleep(self, delay: timedelta, alarm: Event | None = None) -> None:
+    def sleep(self, delay: timedelta, alarm: Alarm | None = None) -> None:
         """Let the others go on; from within a strand only."""
         strand = self.current
         assert strand is not None
         strand.at = self.now + delay
         strand.alarm = alarm
-        self.main.switch()
+        following = self.following = self._pick()
+        if following is strand:
+            strand.alarm = None
+        elif following is None or following.line is None:
+            self.main.switch()
+        else:
+            self.current = following
+            following.alarm = None
+            following.line.switch()
 
     def go(self, end: datetime, over: Callable[[], bool]) -> bool:
         """Go on until `over()` or `end`. Whether it was over."""
-        at_once, now = 0, self.now
-        while not over():
-            if self.now == now:
-                at_once += 1
-                if at_once > AT_ONCE:
-                    raise Circles(f"round in circles at {now}: {[one.name for one in self.strands]}")
-            else:
-                at_once, now = 0, self.now
-            ready: list[Strand] = []
-            first = end
-            for strand in self.strands:
-                process = strand.process
-                at = strand.at
-                if strand.alarm is not None and strand.alarm.is_set():
-                    at = now
-                if process is not None and process.frozen > at:
-                    at = process.frozen
-                if at <= now:
-                    ready.append(strand)
-                elif at < first:
-                    first = at
-            if ready:
-                self.resume(ready[int(self.chance.random() * len(ready))])
-            elif first >= end:
-                self.now = end
-                return over()
-            else:
-                self.now = first
-        return True
+        self.end, self.over, self.at_once = end, over, 0
+        self.following = self._pick()
+        while (strand := self.following) is not None:
+            if strand.line is None:
+                self.strands.remove(strand)
+                strand.what()
+                self.following = self._pick()
+                continue
+            self.current = strand
+            strand.alarm = None
+            with ENDED:
+                strand.line.switch()
+            last, self.current = self.current, None
+            if last is not None and last.line is not None and last.line.dead:
+                if last in self.strands:
+                    self.strands.remove(last)
+                self.following = self._pick()
+        if self.at_once > AT_ONCE:
+            raise Circles(f"round in circles at {self.now}: {[one.name for one in self.strands]}")
+        return over()
 
-    def resume(self, strand: Strand) -> None:
-        self.turns += 1
-        if strand.line is None:
-            self.strands.remove(strand)
-            strand.what()
-            return
-        self.current = strand
-        strand.alarm = None
-        strand.line.parent = self.main
-        with suppress(Killed):
-            strand.line.switch()
-        self.current = None
-        if strand.line.dead and strand in self.strands:
-            self.strands.remove(strand)
+    def _pick(self) -> Strand | None:
+        """Who is next, at the moment that time moves on to; None when the run is over, or at its end."""
+        if self.halted or self.over() or self.at_once > AT_ONCE:
+            return None
+        now, first = self.now, self.end
+        nearest: list[Strand] = []
+        for strand in self.strands:
+            at = strand.at
+            if at > now:
+                if strand.alarm is not None and strand.alarm.rings:
+                    at = now
+                elif at > first:
+                    continue
+            process = strand.process
+            if process is not None and process.frozen > at:
+                at = process.frozen
+            if at < now:
+                at = now
+            if at < first:
+                first, nearest = at, [strand]
+            elif at == first:
+                nearest.append(strand)
+        if first > now:
+            self.now, self.at_once = first, 0
+            if first >= self.end or self.over():
+                return None
+        self.at_once += 1
+        return nearest[int(self.chance.random() * len(nearest))]

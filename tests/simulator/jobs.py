@@ -20,6 +20,8 @@ from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, crashed, 
 RUNNING, READY, DELAYED, DEAD = State.RUNNING, State.READY, State.DELAYED, State.DEAD
 Fail = Callable[[str, str], None]
 KNOWN = ("act", "other")
+COUNTED = ("delayed", "ready", "running", "dead", "accepted", "done", "cancelled", "expired", "purged")
+"""What the books count of each queue, besides crashes and retries."""
 BAD = b'[["work"],{}]'
 """Arguments that fit no signature."""
 
@@ -82,7 +84,7 @@ class Books:
     def count(self, queue: str) -> Counter[str]:
         found = self.counts.get(queue)
         if found is None:
-            found = self.counts[queue] = Counter()
+            found = self.counts[queue] = Counter(dict.fromkeys(COUNTED, 0))
         return found
 
     def known(self, id: JobId) -> bool:

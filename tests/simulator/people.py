@@ -69,6 +69,8 @@ RHYTHMS: tuple[Rhythm, ...] = (
     union(every("4s"), every("6s")),
     Broken(2 * S),
 )
+WRITTEN: tuple[Rhythm, ...] = (*RHYTHMS[:-1], every("2s"))
+"""For stores that write a schedule down: the broken one has no form in which it could be written."""
 PAYLOADS = {kind: f'[["{kind[0]}",{kind[1]}],{{}}]'.encode() for kind in KINDS}
 
 

@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from random import Random
 
 from attrs import frozen
 
 from chronoq.adapters.memory import open_backend
+from chronoq.adapters.memory.queue import MemoryQueue
 from chronoq.app import runner
+from chronoq.app.fetcher import Fetcher
+from chronoq.app.loop import Ear, Loop
+from chronoq.app.worker import Worker
 from chronoq.config import Settings
 from chronoq.domain.job import State
 from chronoq.domain.ports import Backend
@@ -19,9 +22,9 @@ from chronoq.domain.retry import Failure
 from chronoq.domain.time import ZERO
 from tests.simulator.actors import MS, S, SchedulerProcess, WorkerProcess
 from tests.simulator.checker import Checker, Violation
-from tests.simulator.hub import Circles, Hub, Process
+from tests.simulator.hub import Alarm, Chance, Circles, Hub, Process
 from tests.simulator.jobs import Record
-from tests.simulator.people import RHYTHMS, Person
+from tests.simulator.people import RHYTHMS, WRITTEN, Person
 from tests.simulator.wire import Weather
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,7 +70,7 @@ class World:
     def __init__(
         self, seed: int, *, opener: Opener = open_backend, setup: Setup | None = None, traced: bool = False
     ) -> None:
-        chance = Random(seed)
+        chance = Chance(seed)
         self.hub = Hub(START, chance)
         self.traced = traced
         self.trace: list[str] = []
@@ -77,11 +80,11 @@ class World:
         self.settings: Settings = chance.choice(SETTINGS)
         self.weather: Weather = chance.choice(WEATHERS)
         self.planning = chance.choice((0, 1, 1, 2))
-        self.rhythms = RHYTHMS
+        self.rhythms = RHYTHMS if isinstance(self.true.queue, MemoryQueue) else WRITTEN
         self.calm = False
         self.busy = 0
         self.named = 0
-        self.checker = Checker(self.true, lambda: self.hub.now)
+        self.checker = Checker(self.true, lambda: self.hub.now, self.hub.halt)
         self.checker.jobs.taken_over = self.taken_over
         self.processes: dict[str, Process] = {}
         self.undo: list[Callable[[], None]] = []
@@ -204,7 +207,7 @@ class World:
 
     def _until(self, end: datetime, over: Callable[[], bool]) -> None:
         checker = self.checker
-        self.hub.go(end, lambda: checker.found is not None or over())
+        self.hub.go(end, over)
         if checker.found is not None:
             raise checker.found
 
@@ -292,6 +295,21 @@ def _failure(error: BaseException) -> Failure:
 
 
 @contextmanager
+def alarms() -> Iterator[None]:
+    """What the actors make is on strands from the start: a true event takes longer to make than to use."""
+    fields = ((Loop, "wake"), (Loop, "stopped"), (Ear, "wanted"), (Fetcher, "drained"), (Worker, "failed"))
+    makers = [(vars(kind)["__init__"].__globals__, f"__attr_factory_{name}") for kind, name in fields]
+    before = [names[name] for names, name in makers]
+    for names, name in makers:
+        names[name] = Alarm
+    try:
+        yield
+    finally:
+        for (names, name), maker in zip(makers, before, strict=True):
+            names[name] = maker
+
+
+@contextmanager
 def silence() -> Iterator[None]:
     """What the actors log is of no interest here, except for their errors; nor are tracebacks of handlers."""
     logger = logging.getLogger("chronoq")
@@ -301,7 +319,8 @@ def silence() -> Iterator[None]:
     logger.propagate = False
     logger.addHandler(_errors)
     try:
-        yield
+        with alarms():
+            yield
     finally:
         runner.failure_of = told
         logger.removeHandler(_errors)

@@ -317,13 +317,12 @@ def _snapshot(shelf: Shelf, key: str, now: datetime) -> Snapshot | None:
         end = memory.ending
         return Snapshot(Job(end.id, memory.task, b"", end.at, end.at), end.state, until=end.at)
     state, until = State.READY, None
-    for place, where in (
-        (State.DELAYED, shelf.delayed),
-        (State.RUNNING, shelf.leases),
-        (State.DEAD, shelf.dead),
-    ):
-        if key in where:
-            state, until = place, where[key]
+    if key in shelf.delayed:
+        state, until = State.DELAYED, shelf.delayed[key]
+    elif key in shelf.leases:
+        state, until = State.RUNNING, shelf.leases[key]
+    elif key in shelf.dead:
+        state, until = State.DEAD, shelf.dead[key]
     return Snapshot(
         entry.job,
         state,

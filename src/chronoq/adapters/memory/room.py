@@ -32,6 +32,7 @@ class Room:
     news: deque[JobId] = field(factory=lambda: deque(maxlen=HEARD))
     shelves: _Shelves = field()
     changed: Condition = field(factory=Condition)
+    waiting: int = 0
 
     @shelves.default
     def _shelves(self) -> _Shelves:
@@ -44,18 +45,23 @@ class Room:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.changed.notify_all()
+        if self.waiting:
+            self.changed.notify_all()
         self.changed.release()
 
     def wait(self, found: Callable[[], T], timeout: timedelta) -> T:
         """The first true answer of `found`, or its last one after `timeout`."""
         with self.changed:
-            return self.changed.wait_for(found, timeout.total_seconds())
+            self.waiting += 1
+            try:
+                return self.changed.wait_for(found, timeout.total_seconds())
+            finally:
+                self.waiting -= 1
 
     def heard(self, queues: Sequence[str], timeout: timedelta) -> list[JobId]:
         """Jobs of `queues` that ended since the last call."""
         with self.changed:
-            self.changed.wait_for(lambda: self.news, timeout.total_seconds())
+            self.wait(lambda: bool(self.news), timeout)
             heard = [id for id in self.news if id.queue in queues]
             self.news.clear()
             return heard
