@@ -105,6 +105,8 @@ class FakeServer:
             return told if isinstance(told, bytes) else told(words)
         if name == "GET":
             return b"$-1\r\n"
+        if name == "SMEMBERS":
+            return array()
         if name == "INFO":
             return bulk(f"# Server\r\nredis_version:{self.version}\r\n")
         if name == "TIME":
