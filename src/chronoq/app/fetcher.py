@@ -1,7 +1,7 @@
 """The worker's actor between the queue and the hands: settles what ended, claims what fits."""
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -190,9 +190,9 @@ class Fetcher:
             found += claimed.claims
             if claimed.next:
                 nexts.append(claimed.next)
-            got = {name: sum(claim.id.queue == name for claim in claimed.claims) for name, _ in wants}
             if len(found) >= free:
                 break
+            got = Counter(claim.id.queue for claim in claimed.claims)
             asked = [name for name, want in wants if got[name] == want]
         return found, min(nexts, default=None)
 
@@ -217,9 +217,13 @@ class Fetcher:
         if len(self.hands.held) - len(runs) <= self.hands.slots:
             self.fed = now
         batches: dict[int, tuple[Executor, list[Run]]] = {}
+        places: dict[str, list[Run]] = {}
         for run in runs:
-            executor = self._executor(run)
-            batches.setdefault(id(executor), (executor, []))[1].append(run)
+            place = places.get(run.claim.job.task)
+            if place is None:
+                executor = self._executor(run)
+                place = places[run.claim.job.task] = batches.setdefault(id(executor), (executor, []))[1]
+            place.append(run)
         for executor, batch in batches.values():
             executor.give(batch)
 

@@ -35,6 +35,8 @@ from chronoq.domain.verdict import (
 
 log = logging.getLogger("chronoq.jobs")
 
+_NOTHING = Done(b"null")
+
 LAG = timedelta(seconds=5)
 """How far an event loop may be behind with a timeout of its own before it counts as blocked."""
 
@@ -190,6 +192,8 @@ class Runner:
             return Cancelled()
         if run.claim.job.options.result_ttl <= ZERO:
             return Done()
+        if value is None:
+            return _NOTHING
         try:
             return Done(result_bytes(value, task=task.name, limit=self.max_payload))
         except (errors.NotStorable, errors.TooLarge) as error:

@@ -55,7 +55,7 @@ class Spread(Generic[T]):
 
     queues: list[str]
     calls: list[Operation[list[T]]]
-    spots: list[list[int]]
+    spots: list[Sequence[int]]
 
     @classmethod
     def of(
@@ -69,11 +69,8 @@ class Spread(Generic[T]):
         all: dict[str, list[int]] = defaultdict(list)
         for spot, item in enumerate(items):
             all[queue(item)].append(spot)
-        parts = [
-            (name, part)
-            for name, spots in all.items()
-            for part in portions(spots, lambda at: weight(items[at]))
-        ]
+        weights = list(map(weight, items))
+        parts = [(name, part) for name, spots in all.items() for part in portions(spots, weights)]
         calls = [call(name, [items[at] for at in part]) for name, part in parts]
         return cls(list(all), calls, [part for _, part in parts])
 
@@ -89,16 +86,18 @@ class Spread(Generic[T]):
         return [found[spot] for spot in range(len(found))]
 
 
-def portions(items: Sequence[Item], weight: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """`items` in lists that weigh at most `AT_ONCE`, or hold one item."""
-    portion: list[Item] = []
+def portions(spots: Sequence[int], weights: Sequence[int]) -> Iterator[Sequence[int]]:
+    """`spots` in lists that weigh at most `AT_ONCE`, or hold one item."""
+    if max(weights, default=1) == 1:
+        yield from (spots[start : start + AT_ONCE] for start in range(0, len(spots), AT_ONCE))
+        return
+    portion: list[int] = []
     load = 0
-    for item in items:
-        more = weight(item)
-        if portion and load + more > AT_ONCE:
+    for spot in spots:
+        if portion and load + weights[spot] > AT_ONCE:
             yield portion
             portion, load = [], 0
-        portion.append(item)
-        load += more
+        portion.append(spot)
+        load += weights[spot]
     if portion:
         yield portion

@@ -53,6 +53,11 @@ def holder(claim: Claim) -> str:
     return f"{claim.token}:{claim.worker}"
 
 
+def history_of(claim: Claim) -> str:
+    """The history of a job while it is claimed so: it says who holds the lease, and no more changes until it ends."""
+    return f"{claim.token}:{claim.token - claim.attempt}:{claim.crashes}:{claim.worker}"
+
+
 def history_text(one: Snapshot) -> str:
     """The history of a job that was looked at; "" if it was never claimed."""
     return f"{one.token}:{one.token - one.attempt}:{one.crashes}:{one.worker}" if one.token else ""
@@ -88,8 +93,11 @@ def claims_of(
     claims = []
     for key, record, past in zip(*reply, strict=True):
         job = records.read_job(JobId(queue, key.decode()), record, now=now)
-        token, excused_, crashes = map(int, past.split(b":")[:3]) if past else (1, 0, 0)
-        claims.append(Claim(job, token, token - excused_, worker, ends, crashes))
+        if past:
+            token, excused_, crashes = map(int, past.split(b":")[:3])
+            claims.append(Claim(job, token, token - excused_, worker, ends, crashes))
+        else:
+            claims.append(Claim(job, 1, 1, worker, ends))
     return claims
 
 
@@ -101,17 +109,18 @@ def done_call(
     script: Script,
     now: datetime,
 ) -> Call[list[bool]] | None:
-    """The short call for jobs that are all done, and none a run of a schedule; None when some are not."""
+    """The short call for jobs that are all done, and none made by a schedule; None when some are not."""
     options = part[0][0].job.options
     words: list[Word] = [ended, RECENT, keep_ms(options) + _KEPT_MS]
     endings = []
     for claim, verdict in part:
         job = claim.job
-        if type(verdict) is not Done or job.options is not options or schedule_of(job):
-            return None
         key = job.id.key
+        made = job.origin is not None or "@" in key  # by a schedule, as far as its record can be read
+        if made or type(verdict) is not Done or job.options is not options:
+            return None
         endings.append(keys.ending(key))
-        words += (key, holder(claim), encode_ending(job, State.DONE, at=now, result=verdict.result))
+        words += (key, history_of(claim), encode_ending(job, State.DONE, at=now, result=verdict.result))
     places = (
         keys.leases,
         keys.claims,

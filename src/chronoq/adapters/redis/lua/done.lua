@@ -1,7 +1,7 @@
 -- End leases of jobs that are done and are no runs of schedules, each if it is held by its worker under its token.
 -- What settle does for them, in fewer words: nearly all jobs end so.
 -- KEYS: leases, claims, jobs, notes, progress, stops, stats, recent, then the ending of each job
--- ARGV: channel, how many recent endings are kept, how long to keep an ending; then for each: key, token:worker, ending
+-- ARGV: channel, how many recent endings are kept, how long to keep an ending; then for each: key, its claim, ending
 -- Returns for each: 1, or 0 when nothing has changed
 local FIXED, count = 8, (#ARGV - 3) / 3
 local keys = {}
@@ -11,8 +11,7 @@ local claims = redis.call('HMGET', KEYS[2], unpack(keys))
 
 local answers, gone, seen = {}, {}, {}
 for i, key in ipairs(keys) do
-  local token, worker = string.match(claims[i] or '', '^(%d+):%d+:%d+:(.*)$')
-  if not leased[i] or seen[key] or not token or token .. ':' .. worker ~= ARGV[3 * i + 2] then
+  if not leased[i] or seen[key] or claims[i] ~= ARGV[3 * i + 2] then
     answers[i] = 0
   else
     answers[i], seen[key] = 1, true
