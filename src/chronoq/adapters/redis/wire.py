@@ -20,8 +20,11 @@ from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
 T = TypeVar("T")
 
-FRESH = 0.005
-"""Seconds after an answer for which a connection counts as alive. Then it is looked at before it is used."""
+FRESH = 0.0002
+"""Seconds after an answer for which a connection counts as alive: what is asked at once needs no look at it first.
+
+As short as that, because a server that ends meanwhile leaves us not knowing whether it was asked.
+"""
 
 FORGOTTEN = 3
 """How often scripts are sent anew within one round trip, while somebody flushes them."""
