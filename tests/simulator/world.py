@@ -16,6 +16,7 @@ from chronoq.app.fetcher import Fetcher
 from chronoq.app.loop import Ear, Loop
 from chronoq.app.worker import Worker
 from chronoq.config import Settings
+from chronoq.domain.identity import ScheduleId
 from chronoq.domain.job import State
 from chronoq.domain.ports import Backend
 from chronoq.domain.retry import Failure
@@ -196,7 +197,8 @@ class World:
             self._until(START + PATIENCE, lambda: not self.busy and self.hub.now >= START + CHAOS)
             self._heal()
             if self.checker.plans.stored:
-                self._until(self.hub.now + 8 * S, lambda: False)
+                healed = self.hub.now
+                self._until(healed + 8 * S, lambda: not any(self._undecided(healed)))
                 self._no_time_forgotten()
             self._until(self.hub.now + 20 * S, self._all_arrived)
             self._calm_down()
@@ -224,11 +226,15 @@ class World:
 
     def _no_time_forgotten(self) -> None:
         """S3, S9: every nominal time that has come has its fate, unless its schedule waits for a run to end."""
-        late = self.hub.now - 6 * S
+        for id, moment in self._undecided(self.hub.now - 6 * S):
+            self.checker.fail("S3", f"{id} has left {moment} undecided")
+
+    def _undecided(self, late: datetime) -> Iterator[tuple[ScheduleId, datetime]]:
+        """Nominal times before `late` that nobody has decided on."""
         for id, plan in self.checker.plans.stored.items():
             cursor = plan.cursor
             if cursor.pause is None and not cursor.held and cursor.next is not None and cursor.next < late:
-                self.checker.fail("S3", f"{id} has left {cursor.next} undecided")
+                yield id, cursor.next
 
     def _calm_down(self) -> None:
         """No new work: the schedules go, the queues go on."""
