@@ -1,6 +1,5 @@
 """RQ: jobs that come due go into RQ's queues, and unmodified `rq worker` processes run them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -12,8 +11,9 @@ from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import load_scripts
 from chronoq.adapters.redis.keys import Keys
 from chronoq.config import Settings
-from chronoq.domain.errors import BadCall, BadSetting
+from chronoq.domain.errors import BadSetting
 from chronoq.domain.masking import masked
+from chronoq.relay.names import by_name
 from chronoq.relay.rq_delivery import RqDelivery
 from chronoq.relay.rq_jobs import Blueprint, check_options, rq_job_id
 
@@ -87,18 +87,3 @@ def rq_options(**options: Any) -> dict[str, Any]:
     """
     check_options(options)
     return {"rq": options}
-
-
-def by_name(function: str) -> Callable[..., Any]:
-    """A stand-in for a function that only the RQ workers have: `app.add_task(by_name("shop.mail.send"))`."""
-    module, _, name = function.rpartition(".")
-    if not (module and all(part.isidentifier() for part in function.split("."))):
-        raise BadSetting(f"{function!r} is no dotted name of a function, such as 'shop.mail.send'.")
-
-    def elsewhere(*args: Any, **kwargs: Any) -> Any:
-        raise BadCall(
-            f"{function} is known by its name only: it runs in RQ workers. Import it to call it here."
-        )
-
-    elsewhere.__module__, elsewhere.__qualname__, elsewhere.__name__ = module, name, name
-    return elsewhere
