@@ -97,6 +97,12 @@ def test_a_single_allowed_crash_is_the_last_one() -> None:
     assert isinstance(after_lapse(claim(), now=NOW, max_crashes=1), Dead)
 
 
+def test_without_a_limit_no_crash_is_the_last_one() -> None:
+    verdict = after_lapse(claim(crashes=99), now=NOW, max_crashes=None)
+    assert isinstance(verdict, Retry)
+    assert verdict.failure.message.endswith("(crash 100)")
+
+
 def test_an_unknown_task_is_parked_with_pauses_that_grow_to_a_minute() -> None:
     pauses = []
     for parked in range(9):

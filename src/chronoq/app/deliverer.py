@@ -1,7 +1,6 @@
 """The actor that hands due jobs over to other engines, and the process part around it."""
 
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -145,7 +144,7 @@ class RelayService:
         actors: dict[str, Actor] = {
             "deliverer": self.deliverer,
             # a job does not run here, so it cannot be what took a deliverer down: it is never given up for that
-            "reaper": Reaper(backend.queue, queues, sys.maxsize, min(SWEEP, settings.lease)),
+            "reaper": Reaper(backend.queue, queues, None, min(SWEEP, settings.lease)),
             "presence": self.presence,
             "sweeper": Sweeper(
                 (backend.queue.sweep,),

@@ -24,7 +24,7 @@ class Reaper:
 
     queue: QueuePort
     queues: Sequence[str]
-    max_crashes: int
+    max_crashes: int | None
     sweep: timedelta = SWEEP
 
     def step(self, now: datetime) -> datetime:

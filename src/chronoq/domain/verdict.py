@@ -100,14 +100,20 @@ def after_failure(claim: Claim, failure: Failure, *, now: datetime, chance: floa
     return Retry(later(now, policy.delay(claim.attempt, chance=chance)), failure)
 
 
-def after_lapse(claim: Claim, *, now: datetime, max_crashes: int) -> Retry | Dead:
-    """The lease ran out: its worker is gone. Run it again at once, at most `max_crashes` times in all."""
+def after_lapse(claim: Claim, *, now: datetime, max_crashes: int | None) -> Retry | Dead:
+    """The lease ran out: its worker is gone. Run it again at once, at most `max_crashes` times in all.
+
+    None: any number of times, for a job that does not run in those who hold it.
+    """
     crashes = claim.crashes + 1
+    allowed = "" if max_crashes is None else f" of {max_crashes} allowed"
     lost = Failure(
         "WorkerLost",
-        f"worker {claim.worker} was lost while it held this job (crash {crashes} of {max_crashes} allowed)",
+        f"worker {claim.worker} was lost while it held this job (crash {crashes}{allowed})",
     )
-    return Dead(lost, crash=True) if crashes >= max_crashes else Retry(now, lost, crash=True)
+    if max_crashes is not None and crashes >= max_crashes:
+        return Dead(lost, crash=True)
+    return Retry(now, lost, crash=True)
 
 
 def unknown_task(claim: Claim, *, now: datetime, park_for: timedelta, hint: str = "") -> Snooze | Dead:
