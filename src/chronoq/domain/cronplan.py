@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from copy import copy
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
-from croniter import croniter
 
 from chronoq.domain.crondays import Dates
 from chronoq.domain.cronfields import (
@@ -35,6 +34,9 @@ from chronoq.domain.crontext import fields
 from chronoq.domain.errors import NeverFires
 from chronoq.domain.time import zone
 from chronoq.domain.wallclock import Policy, next_instant
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 DstGap = Literal["fire", "skip"]
 DstOverlap = Literal["first", "both"]
@@ -81,7 +83,7 @@ class Plan:
     dates: Dates
     times: TimesOfDay
     fixed: bool
-    calendar: croniter | None
+    calendar: "croniter | None"
 
     def walk(self, wall: datetime) -> datetime | None:
         """The first wall time strictly after `wall` that matches, in the years from 1970 on."""
@@ -102,7 +104,7 @@ class Plan:
 
 
 @lru_cache(maxsize=4096)
-def _first_date(dates: Dates, calendar: croniter | None, day: date) -> date | None:
+def _first_date(dates: Dates, calendar: "croniter | None", day: date) -> date | None:
     """The first date from `day` on. Cached: all fires of a day, and the schedules that share it, cost one walk."""
     if calendar is None:
         return dates.on_or_after(day)
@@ -142,7 +144,13 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
         message = f"Cron {expression!r} can never fire: {reason}."
         raise NeverFires(message, expression=expression, position=parts[DAY].at)
     fixed = not any(piece.text.startswith("*") for piece in (second, minute, hour))
-    return Plan(dates, times, fixed, croniter(_pattern(dates), _FIRST) if dates.plain else None)
+    return Plan(dates, times, fixed, _calendar(dates) if dates.plain else None)
+
+
+def _calendar(dates: Dates) -> "croniter":
+    from croniter import croniter  # here: with all that it brings, it takes a third of the import of chronoq
+
+    return croniter(_pattern(dates), _FIRST)
 
 
 @lru_cache(maxsize=16384)

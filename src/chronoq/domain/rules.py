@@ -9,14 +9,16 @@ import re
 from calendar import isleap, monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import evolve, frozen
-from dateutil.rrule import rrule, rrulestr
 
 from chronoq.domain.errors import BadExpression
 from chronoq.domain.time import zone
 from chronoq.domain.wallclock import SECOND, Policy, next_instant
+
+if TYPE_CHECKING:
+    from dateutil.rrule import rrule
 
 MOST = 10_000  # of COUNT
 MOST_EXCLUDED = 1_000  # in a row
@@ -40,7 +42,7 @@ _EXAMPLE = " Example: 'DTSTART:20260105T090000 RRULE:FREQ=WEEKLY;BYDAY=MO,FR'."
 class OneRule:
     """One RRULE as dateutil reads it, from `start`, shifted. `stride`: by what the start may move."""
 
-    rule: rrule
+    rule: "rrule"
     start: datetime
     stride: timedelta | None
 
@@ -157,6 +159,8 @@ def _line(text: str, line: str) -> tuple[str, str]:
 
 
 def _rule(text: str, value: str, start: datetime, tz: str) -> OneRule:
+    from dateutil.rrule import rrulestr  # here: few use rules, and everybody would wait for its import
+
     parts = _parts(text, value)
     if "UNTIL" in parts:
         end = _wall(text, parts["UNTIL"], tz)
