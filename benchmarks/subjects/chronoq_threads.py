@@ -18,11 +18,14 @@ WORKER = [
     "subjects.chronoq_threads:app",
     "--queues",
     QUEUE,
+    "--quiet",
 ]
 SERVICE = [sys.executable, "-m", "chronoq", "scheduler", "--app", "subjects.chronoq_threads:app"]
 
 JOBS = 60_000
-SETTINGS = "defaults: 8 slots, leases, fenced settlements, retries and results on"
+SETTINGS = (
+    "defaults: 8 slots, leases, fenced settlements, retries and results on; --quiet: no line for each job"
+)
 ON_KILL = "again, when the lease has run out"
 WORKERS = {"threads": lambda n: [WORKER] * n, "scheduler": lambda n: [SERVICE]}
 TIMER = "threads"
