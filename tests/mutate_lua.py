@@ -49,7 +49,6 @@ _HINT = "a hint too many costs one look, and few are kept"
 _TIME = "it saves time only"
 _NONE = "no hints are made when no job was"
 _CLAIMED = "a job that is leased or dead was claimed before, so it has a history"
-_MISMATCH = "no token is no match either"
 _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
@@ -65,7 +64,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "marks > 0", "marks >= 0", _TIME),
     ("claim", "wanted = #due > 0 and", "wanted = ", _HINT),
     ("claim", "wanted = #due > 0", "wanted = #due >= 0", _HINT),
-    ("extend", "'^(%d+):') or '0'", "'^(%d+):')", _MISMATCH),
+    ("extend", "and token and", "and", _CLAIMED),
     ("fire", "or 0) or 0", "or 0)", _FOREIGN),
     ("fire", "tonumber(due) < earliest", "tonumber(due) <= earliest", _HINT),
     ("fire", "math.huge) < earliest", "math.huge) <= earliest", _HINT),
@@ -79,7 +78,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("promote", "string.match(member, '^[0-3]') or '2'", "string.match(member, '^[0-3]')", _FOREIGN),
     ("put", "sooner and redis", " redis", _HINT),
     ("put", "math.huge) < earliest", "math.huge) <= earliest", _HINT),
-    ("report", "'^(%d+):') or '0'", "'^(%d+):')", _MISMATCH),
+    ("report", "not token or token", "token", _CLAIMED),
     ("revive", "if token then", "if true then", _CLAIMED),
     ("revive", "#written > 0", "true", _CLAIMED),
     ("settle", "if not token then", "if false then", _CLAIMED),
