@@ -82,6 +82,7 @@ def test_a_server_killed_in_the_middle_costs_a_few_lines_and_no_job(durable: Ser
     acknowledged = [handle.id for handle in stage.app.enqueue_many(jobs)]
 
     with stage.process("worker", app="ticking") as worker, stage.scheduler() as scheduler:
+        scheduler.wait_line(" leads ", within=BACK)  # one that finds no server at its start says other words
         for outage in range(1, 4):
             eventually(lambda: stage.ledger.count("end") >= outage * 300, within=BACK)  # noqa: B023
             lines = {process: len(trouble(process)) for process in (worker, scheduler)}
