@@ -23,7 +23,7 @@ PACKAGES = {
     "apscheduler": ["apscheduler>=3.11,<4"],
     "apscheduler_sql": ["apscheduler>=3.11,<4", "sqlalchemy"],
 }
-PEERS = ["chronoq_sqlite", *PACKAGES]
+PEERS = ["chronoq_sqlite", "chronoq_sqlite_normal", *PACKAGES]
 """Ours on a file is measured like a peer: beside huey's and APScheduler's."""
 
 

@@ -5,10 +5,11 @@ import sys
 
 from job import FILE
 
-URL = os.environ["BENCH_CHRONOQ"] = f"sqlite:///{FILE}"
+OPTIONS = os.environ.get("BENCH_SQLITE_OPTIONS", "")
+URL = os.environ["BENCH_CHRONOQ"] = f"sqlite:///{FILE}{OPTIONS}"
 
-from subjects import chronoq_threads
-from subjects.chronoq_threads import (  # noqa: F401
+from subjects import chronoq_threads  # noqa: E402 - it asks the environment
+from subjects.chronoq_threads import (  # noqa: E402, F401
     app,
     close,
     open_,
@@ -19,7 +20,7 @@ from subjects.chronoq_threads import (  # noqa: F401
     recurring,
 )
 
-BASE = ["env", f"BENCH_CHRONOQ={URL}", sys.executable, "-m", "chronoq"]
+BASE = ["env", f"BENCH_SQLITE_OPTIONS={OPTIONS}", sys.executable, "-m", "chronoq"]
 APP = ["--app", "subjects.chronoq_sqlite:app"]
 
 JOBS = 20_000
