@@ -10,13 +10,12 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
 
 import orjson
 import redis
 
 from benchmarks.job import TEXT, anoop, noop, use_uvloop
-from benchmarks.lab import Lab, quantile
+from benchmarks.lab import Lab
 
 PUT = "redis.call('HSET',KEYS[2],ARGV[1],ARGV[2]) return redis.call('RPUSH',KEYS[1],ARGV[1])"
 PUT_MANY = """local ids={} for i=1,#ARGV,2 do ids[#ids+1]=ARGV[i] end
@@ -144,10 +143,6 @@ def wake(lab: Lab, samples: int) -> list[float]:
     return sorted(found)
 
 
-def wake_median(lab: Lab, samples: int) -> float:
-    return quantile(wake(lab, samples), 0.5)
-
-
 def memory(lab: Lab, n: int, *, delayed: bool) -> float:
     """Bytes for one job: an entry of a HASH, and one of a ZSET or a LIST."""
     client, before = lab.redis, 0
@@ -164,6 +159,3 @@ def memory(lab: Lab, n: int, *, delayed: bool) -> float:
                 pipe.rpush("q", f"{i:016x}")
         pipe.execute()
     return (client.info("memory")["used_memory"] - before) / n
-
-
-Ceiling = Callable[[Lab, int], float]

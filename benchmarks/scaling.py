@@ -30,7 +30,9 @@ class Load:
 
 
 def even(count: int) -> Load:
-    return Load(f"{count} even queues", {f"queue-{n}": 1.0 for n in range(count)})
+    return Load(
+        "one queue" if count == 1 else f"{count} even queues", {f"queue-{n}": 1.0 for n in range(count)}
+    )
 
 
 def hot(shards: int, share: float = 0.8, others: int = 50) -> Load:

@@ -60,6 +60,12 @@ def overruns() -> None:
         pass
 
 
+@app.task(name="chatters", executor="process", timeout="300ms", retries=0)
+def chatters(context: Context) -> None:
+    while True:
+        context.progress(1, 2)
+
+
 @app.task(name="gate", executor="process", retries=0)
 def gate(context: Context, started: str, opened: str) -> str:
     Path(started).touch()

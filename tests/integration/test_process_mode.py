@@ -76,6 +76,13 @@ def test_past_its_timeout_the_child_is_killed_and_its_slot_free_again() -> None:
     assert tasks.square.enqueue(3).result(timeout="60s")[0] == 9
 
 
+def test_one_that_never_stops_telling_its_progress_is_killed_too() -> None:
+    for handle in [tasks.chatters.enqueue() for _ in range(2)]:
+        with pytest.raises(JobFailed, match="longer than its timeout"):
+            handle.result(timeout="60s")
+    assert tasks.square.enqueue(3).result(timeout="20s")[0] == 9
+
+
 def test_a_cancelled_one_is_killed_though_it_does_not_listen(tmp_path: Path) -> None:
     started = tmp_path / "started"
     handle = tasks.gate.enqueue(str(started), str(tmp_path / "never"))

@@ -213,12 +213,12 @@ def main() -> None:
     requests, replies, place = map(int, sys.argv[1:4])
     child = Child(os.fdopen(requests, "rb"), os.fdopen(replies, "wb"), mmap.mmap(place, mmap.PAGESIZE))
     threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
-    path, modules = receive(child.requests)
-    sys.path[:] = path
-    for module in modules:
-        with suppress(Exception):  # its tasks say so, each in its own failure
-            import_module(module)
     try:
+        path, modules = receive(child.requests)
+        sys.path[:] = path
+        for module in modules:
+            with suppress(Exception):  # its tasks say so, each in its own failure
+                import_module(module)
         child.say("ready")
         child.serve()
     except (EOFError, BrokenPipeError):

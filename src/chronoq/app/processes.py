@@ -240,15 +240,17 @@ class Work:
         limit = self.runner.max_payload
         try:
             self.child.ask([call_of(run.claim, task, limit=limit) for run, task in self.batch])
+            looked = time.monotonic()
             while len(self.ended) < len(self.batch):
                 message = self.child.hear(LOOK)
-                if message is None:
-                    self._look()
-                elif message[0] == "progress":
+                if message is not None and message[0] == "progress":
                     self.batch[message[1]][0].context.progress(*message[2:])
-                else:
+                elif message is not None:
                     for number, what, *facts in message[1:]:
                         self._end(number, self._verdict(self.batch[number][0], what, *facts))
+                if message is None or time.monotonic() - looked > LOOK:  # it may talk all the time
+                    looked = time.monotonic()
+                    self._look()
         except Fallen as fallen:
             at = self.child.at
             if at not in self.ended:
