@@ -1,7 +1,7 @@
 """Does one thing with one subject, in the subject's environment: `agent.py SUBJECT VERB ARGS` prints one JSON line.
 
 A subject is a module of `subjects` with `open_` and `put`, and as far as it can `put_many`, `put_at`,
-`put_many_at`, `close`, `reset` and `recurring`; coroutines where it is asynchronous. Nothing here knows
+`put_many_at`, `close`, `reset` and the verbs of `ALONE`; coroutines where it is asynchronous. Nothing here knows
 about any one of them.
 """
 
@@ -113,6 +113,8 @@ async def far(subject, handle, n):
 
 
 VERBS = {"enqueue": enqueue, "fill": put_all, "latency": latency, "due": due, "spread": spread, "far": far}
+ALONE = ("recurring", "relay_due", "relay_cron")
+"""What a subject does and times by itself."""
 HELD = {"due", "spread"}
 """A subject without workers of its own runs what it was given in the process that gave it."""
 
@@ -121,17 +123,15 @@ async def main(name, verb, *args):
     subject = importlib.import_module(f"subjects.{name}")
     if verb == "describe":
         can = [
-            each
-            for each in ("put", "put_many", "put_at", "put_many_at", "recurring")
-            if hasattr(subject, each)
+            each for each in ("put", "put_many", "put_at", "put_many_at", *ALONE) if hasattr(subject, each)
         ]
         workers = {label: {str(n): argv(n) for n in (1, 2)} for label, argv in subject.WORKERS.items()}
         facts = {key: getattr(subject, key, default) for key, default in DEFAULTS.items()}
         return {"can": can, "workers": workers, **facts}
     if verb == "reset":
         return await call(subject, "reset") if hasattr(subject, "reset") else {}
-    if verb == "recurring":
-        return await call(subject, "recurring", int(args[0]))
+    if verb in ALONE:
+        return await call(subject, verb, int(args[0]))
     handle = await call(subject, "open_")
     answer = await VERBS[verb](subject, handle, *args)
     if verb in HELD and not subject.WORKERS:
@@ -143,7 +143,7 @@ async def main(name, verb, *args):
     return answer
 
 
-DEFAULTS = {"JOBS": 5000, "GAP": 0.01, "SETTINGS": "", "ON_KILL": "", "TIMER": None}
+DEFAULTS = {"JOBS": 5000, "GAP": 0.01, "SETTINGS": "", "ON_KILL": "", "TIMER": None, "AS_INSTALLED": None}
 
 if __name__ == "__main__":
     job.use_uvloop()

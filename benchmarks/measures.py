@@ -22,6 +22,7 @@ Figures = Mapping[str, float]
 
 OURS = ("chronoq_threads",)
 BOTH = ("chronoq_threads", "chronoq_async")
+RQ = ("chronoq_rq",)
 MINUTE = timedelta(minutes=1)
 
 
@@ -155,6 +156,35 @@ def recurring_memory(lab: Lab, name: str, scale: float) -> Figures:
     env = {"BENCH_CHRONOQ": "memory://", "BENCH_APSCHEDULER": "memory"}
     n = max(1_000, int(10_000 * scale))
     return {"recurring_memory": lab.ask(name, "recurring", n, env=env)["rate"]}
+
+
+# --- into the engine of others --------------------------------------------------------------------
+
+
+def relay_due(lab: Lab, name: str, scale: float) -> Figures:
+    """Due jobs a second that come into RQ's queue."""
+    return {"relay_due": lab.ask(name, "relay_due", max(2_000, int(20_000 * scale)))["rate"]}
+
+
+def relay_cron(lab: Lab, name: str, scale: float) -> Figures:
+    """Due cron schedules a second whose jobs come into RQ's queue."""
+    return {"relay_cron": lab.ask(name, "relay_cron", max(1_000, int(10_000 * scale)))["rate"]}
+
+
+def relay_lateness(lab: Lab, name: str, scale: float) -> Figures:
+    """As `lateness`, over two minutes, with schedulers as they are started by default, run by RQ's SimpleWorker."""
+    n, span = max(50, int(200 * scale)), max(20, int(120 * scale))
+    lab.start(name, lab.describe(name)["AS_INSTALLED"])
+    lab.ask(name, "spread", n, span, 6)
+    lab.until(lambda: lab.ran() >= n, span + 150, poll=0.1)
+    late = sorted((started - due) / 1000 for due, started in lab.moments())
+    lab.keep(name, "relay_lateness", late)
+    early = sum(each < 0 for each in late) / len(late)
+    return {
+        "relay_lateness_p50": quantile(late, 0.5),
+        "relay_lateness_p99": quantile(late, 0.99),
+        "relay_early": 100 * early,
+    }
 
 
 # --- what it takes --------------------------------------------------------------------------------
@@ -291,6 +321,9 @@ ALL = (
     Measure("promote", promote, _raw("promote", ceilings.mover, 100_000)),
     Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=True),
     Measure("recurring_memory", recurring_memory, _set("recurring_memory"), needs="recurring"),
+    Measure("relay_due", relay_due, ours=RQ, needs="relay_due", peers=True),
+    Measure("relay_cron", relay_cron, ours=RQ, needs="relay_cron", peers=True),
+    Measure("relay_lateness", relay_lateness, ours=RQ, needs="relay_due", peers=True, repeat=1),
     Measure("memory", memory, _memory, peers=True, repeat=1),
     Measure("longest_script", longest_script, repeat=2),
     Measure("server_cost", server_cost),
