@@ -146,6 +146,7 @@ def report(lab: Lab, runs: Runs, failures: dict[str, str], *, took: float) -> di
         },
         "figures": figures,
         "samples": {f"{what} {name}": thinned(found) for (name, what), found in lab.samples.items()},
+        "growth": lab.growth,
         "failures": failures,
     }
 

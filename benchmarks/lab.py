@@ -37,6 +37,7 @@ class Lab:
         self.live: list[subprocess.Popen[bytes]] = []
         self.facts: dict[str, dict] = {}
         self.samples: dict[tuple[str, str], list[float]] = {}
+        self.growth: list[dict[str, float]] = []
 
     def __enter__(self) -> Self:
         self.server.start()

@@ -14,16 +14,15 @@ from datetime import UTC, datetime, timedelta
 from attrs import frozen
 
 from benchmarks import ceilings
+from benchmarks import growth as grown
 from benchmarks.lab import Failed, Lab, quantile
 from chronoq import Scheduler
-from chronoq.domain.verdict import Done
 
 Figures = Mapping[str, float]
 
 OURS = ("chronoq_threads",)
 BOTH = ("chronoq_threads", "chronoq_async")
 RQ = ("chronoq_rq",)
-MINUTE = timedelta(minutes=1)
 
 
 @frozen
@@ -136,9 +135,9 @@ def promote(lab: Lab, name: str, scale: float) -> Figures:
     n = max(20_000, int(100_000 * scale))
     with closing(Scheduler(lab.server.url())) as app:  # a client only: entered, it would work
         due = datetime.now(UTC) + timedelta(days=1)
-        task = app.add_task(nothing, name="noop").using(at=due)
+        task = app.add_task(grown.nothing, name="noop").using(at=due)
         app.enqueue_many([task.job(i) for i in range(n)])
-        began, now = time.perf_counter(), due + MINUTE
+        began, now = time.perf_counter(), due + grown.MINUTE
         while app.backend.queue.promote(["default"], now=now, limit=BATCH)[0].moved:
             pass
         took = time.perf_counter() - began
@@ -190,9 +189,6 @@ def relay_lateness(lab: Lab, name: str, scale: float) -> Figures:
 # --- what it takes --------------------------------------------------------------------------------
 
 
-def nothing(i: int) -> None: ...
-
-
 def longest_script(lab: Lab, name: str, scale: float) -> Figures:
     """Milliseconds for which one script held the server up, while many jobs fell due at once and ran."""
     lab.redis.config_set("slowlog-log-slower-than", 500)
@@ -215,30 +211,15 @@ def server_cost(lab: Lab, name: str, scale: float) -> Figures:
 
 
 def growth(lab: Lab, name: str, scale: float) -> Figures:
-    """What a claim and its settlement cost beside very many delayed jobs: a multiple of the cost beside a thousand."""
-    many = 10_000_000 if scale > 1 else int(400_000 * scale)
-    with closing(Scheduler(lab.server.url())) as app:  # a client only: entered, it would work
-        task = app.add_task(nothing, name="noop")
-        far = task.using(at=datetime.now(UTC) + timedelta(days=30))
-        app.enqueue_many([far.job(i) for i in range(1_000)])
-        few = cost(app, task)
-        for start in range(0, many, 10_000):
-            app.enqueue_many([far.job(i) for i in range(start, start + 10_000)])
-        return {"growth": cost(app, task) / few}
-
-
-def cost(app: Scheduler, task) -> float:
-    """Seconds for a job, from claim to settlement, a hundred at a time: the best of five."""
-    queue, clock, n, best = app.backend.queue, app.backend.clock, 2_000, 1e9
-    for _ in range(5):
-        app.enqueue_many([task.job(i) for i in range(n)])
-        left, began = n, time.perf_counter()
-        while left:
-            claims = queue.claim([("default", 100)], worker="w", lease=MINUTE, now=clock.now()).claims
-            queue.settle([(claim, Done()) for claim in claims], now=clock.now())
-            left -= len(claims)
-        best = min(best, (time.perf_counter() - began) / n)
-    return best
+    """Beside ten million delayed jobs, what was cheap beside a thousand: each a multiple of that cost."""
+    rows = lab.growth = grown.rows(lab, 10_000_000 if scale >= 1 else 80_000)
+    few, many = rows[0], rows[-1]
+    return {
+        "growth": many["run"] / few["run"],
+        "growth_promote": few["promote"] / many["promote"],
+        "growth_counts": many["counts"] / few["counts"],
+        "growth_page": max(many["page"], many["page_deep"]) / max(few["page"], few["page_deep"]),
+    }
 
 
 def idle_cost(lab: Lab, name: str, scale: float) -> Figures:
