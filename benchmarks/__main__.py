@@ -117,6 +117,7 @@ def report(lab: Lab, runs: Runs, failures: dict[str, str], *, took: float) -> di
         value = ours["value"] if ceiling is None else ours["value"] / ceiling["value"]
         figures[name] = {
             "title": bound.title,
+            "subject": mine[0],
             "unit": bound.unit,
             "ours": ours,
             "ceiling": ceiling,

@@ -10,7 +10,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-NAMES = {"chronoq_threads": "chronoq, threads", "chronoq_async": "chronoq, coroutines", "ceiling": "raw loop"}
+NAMES = {
+    "chronoq_threads": "chronoq, threads",
+    "chronoq_async": "chronoq, coroutines",
+    "chronoq_rq": "chronoq and RQ",
+    "chronoq_sqlite": "chronoq, file",
+    "chronoq_sqlite_normal": "chronoq, file, normal",
+    "ceiling": "raw loop",
+}
+HISTOGRAMS = {
+    "idle_start": "Start on an idle system",
+    "lateness": "Lateness of a delayed job",
+    "relay_lateness": "Lateness of a job that RQ runs, schedulers at their defaults",
+}
 WIDTH, LEFT, RIGHT, ROW = 760, 190, 90, 24
 STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #333 } .title { font-weight: 600 } .small { font-size: 11px; fill: #777 }
@@ -23,23 +35,27 @@ text { font: 13px system-ui, sans-serif; fill: #333 } .title { font-weight: 600 
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    result, folder = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    draw(Path(sys.argv[1]), Path(sys.argv[2]))
+
+
+def draw(saved: Path, folder: Path) -> None:
+    result = json.loads(saved.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     for name, one in result["figures"].items():
         if one["others"]:
             (folder / f"{name}.svg").write_text(bars(one))
-    for what, title in (("idle_start", "Start on an idle system"), ("lateness", "Lateness of a delayed job")):
+    for what, title in HISTOGRAMS.items():
         found = {
             key.removeprefix(f"{what} "): one
             for key, one in result["samples"].items()
-            if key.startswith(what)
+            if key.startswith(f"{what} ")
         }
         if found:
             (folder / f"{what}.svg").write_text(histogram(f"{title}, ms", found))
 
 
 def bars(one: dict) -> str:
-    ours = {"chronoq_threads": one["ours"]} if one["ours"] else {}
+    ours = {one["subject"]: one["ours"]}
     rows = {
         **ours,
         **one["others"],

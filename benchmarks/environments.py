@@ -11,7 +11,8 @@ ALL = ["redis", "hiredis", "orjson"]
 PACKAGES = {
     "rq": ["rq"],
     "rq_scheduler": ["rq-scheduler"],
-    "celery": ["celery[redis]", "celery-redbeat"],
+    "celery": ["celery[redis]"],
+    "celery_redbeat": ["celery-redbeat", "celery[redis]"],
     "dramatiq": ["dramatiq[redis]"],
     "huey": ["huey"],
     "huey_sqlite": ["huey"],

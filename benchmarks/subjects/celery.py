@@ -1,4 +1,4 @@
-"""celery on Redis; beat and redbeat for what recurs."""
+"""celery on Redis; beat for what recurs."""
 
 import time
 from datetime import timedelta
@@ -47,7 +47,7 @@ def put_at(task, due, a, b, s):
 
 
 def recurring(n):
-    """beat, in memory, ticking until all were sent, for a minute at the most."""
+    """beat, in memory."""
     import logging
 
     from celery.beat import Scheduler
@@ -62,6 +62,11 @@ def recurring(n):
     for entry in scheduler.schedule.values():
         entry.last_run_at = past
     scheduler._heap = None
+    return sent_within_a_minute(scheduler, n)
+
+
+def sent_within_a_minute(scheduler, n):
+    """How many a second, ticking until all were sent, for a minute at the most."""
     sent, send = 0, scheduler.apply_async
 
     def counting(*args, **options):
