@@ -80,7 +80,8 @@ def _place(client: redis.Redis) -> tuple[Any, Any]:
 def rq_options(**options: Any) -> dict[str, Any]:
     """What RQ is told of a job beyond what chronoq knows, for `meta=`: `@app.task(meta=rq_options(ttl=60))`.
 
-    timeout, result_ttl, ttl, failure_ttl: seconds or RQ's texts ("1h"). description. at_front.
+    job_id: the RQ job's own id, else `rq_job_id` makes one. timeout, result_ttl, ttl, failure_ttl: seconds or
+    RQ's texts ("1h"). description. at_front.
     depends_on: ids of RQ jobs, or of chronoq jobs as `queue:key`; allow_failure. retry: a number, or
     `{"max": 3, "interval": [10, 60]}`. on_success, on_failure, on_stopped: a dotted name, or
     `{"func": name, "timeout": seconds}`. Errors: `UnknownOption`, `BadSetting`.

@@ -103,7 +103,7 @@ class RqDelivery:
         queue = self.keys.of(parcels[0].claim.id.queue)
         ids = [parcel.claim.id for parcel in parcels]
         marks = [queue.relayed(id.key) for id in ids]
-        states = self.blueprint.states(ids)
+        states = self.blueprint.states([parcel.claim.job for parcel in parcels])
         with Transaction(self.client) as pipe:
             pipe.watch(*((queue.claims, queue.leases) if self.shared else marks))  # type: ignore[no-untyped-call]
             held = self._held(pipe, [parcel.claim for parcel in parcels])

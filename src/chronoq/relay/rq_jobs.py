@@ -10,14 +10,15 @@ import orjson
 import redis
 from rq import Callback, Queue, Retry
 from rq.exceptions import DeserializationError
-from rq.job import Dependency, Job, JobStatus
+from rq.job import Dependency, JobStatus
+from rq.job import Job as RqJob
 from rq.results import Result
 from rq.serializers import DefaultSerializer, JSONSerializer, resolve_serializer
 
 from chronoq.app.relay import Parcel
 from chronoq.domain.errors import BadSetting, UnknownOption, near
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import Claim
+from chronoq.domain.job import Claim, Job
 from chronoq.domain.retry import Failure
 from chronoq.domain.time import ZERO
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Snooze, Verdict
@@ -27,7 +28,12 @@ UNDER_WAY = frozenset(
 )
 CALLBACKS = ("on_success", "on_failure", "on_stopped")
 LENGTHS = ("timeout", "result_ttl", "ttl", "failure_ttl")
-OPTIONS = frozenset({*LENGTHS, *CALLBACKS, "description", "at_front", "depends_on", "allow_failure", "retry"})
+OPTIONS = frozenset(
+    {*LENGTHS, *CALLBACKS, "job_id", "description", "at_front", "depends_on", "allow_failure", "retry"}
+)
+
+ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What RQ takes for an id."""
 
 SOONEST = timedelta(seconds=1)
 LATEST = timedelta(seconds=15)
@@ -40,6 +46,15 @@ def rq_job_id(id: JobId | str) -> str:
     return f"{readable}-{blake2s(str(id).encode(), digest_size=6).hexdigest()}"
 
 
+def id_in_rq(job: Job) -> str:
+    """The id of its RQ job: the one that it was told (`job_id`), else the one that is made of its own."""
+    if b'"job_id"' in job.options.meta:
+        match orjson.loads(job.options.meta):
+            case {"rq": {"job_id": str(told)}} if ALLOWED.fullmatch(told):
+                return told
+    return rq_job_id(job.id)
+
+
 def check_options(options: Mapping[str, Any]) -> None:
     """Errors: `UnknownOption`, `BadSetting`."""
     for name, value in options.items():
@@ -49,6 +64,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             )
         if name in CALLBACKS and not isinstance(value, str | Mapping):
             raise BadSetting(f"{name}={value!r}: give the function's dotted name, for it is stored as JSON.")
+        if name == "job_id" and not (isinstance(value, str) and ALLOWED.fullmatch(value)):
+            raise BadSetting(f"job_id={value!r} is not allowed: RQ takes 1 to 128 of A-Z a-z 0-9 _ and -.")
     try:
         _retry(options)
         for name in CALLBACKS:
@@ -69,7 +86,7 @@ class Blueprint:
             raise BadSetting(f"serializer={serializer!r} cannot be used: {error}") from None
         self.queue = Queue(queue, connection=client, serializer=self.serializer)
 
-    def make(self, parcel: Parcel, *, now: datetime) -> tuple[Job, bool]:
+    def make(self, parcel: Parcel, *, now: datetime) -> tuple[RqJob, bool]:
         """The RQ job of this parcel, and whether it goes to the front. Errors: `BadSetting`."""
         job = parcel.claim.job
         try:
@@ -81,7 +98,7 @@ class Blueprint:
                 parcel.function,
                 args=tuple(args),
                 kwargs=kwargs,
-                job_id=rq_job_id(job.id),
+                job_id=id_in_rq(job),
                 meta=meta,
                 description=given.get("description"),
                 depends_on=_dependency(given),
@@ -100,23 +117,20 @@ class Blueprint:
             raise BadSetting(f"no RQ job can be made of it: {error}") from None
         return made, bool(given.get("at_front", False))
 
-    def states(self, ids: Sequence[JobId]) -> list[str]:
+    def states(self, jobs: Sequence[Job]) -> list[str]:
         """What RQ says of each; "" where it knows nothing (any more). Read without its serializer."""
-        with self.client.pipeline(transaction=False) as pipe:
-            for id in ids:
-                pipe.hget(Job.key_for(rq_job_id(id)), "status")
-            return [(state or b"").decode() for state in pipe.execute()]
+        return states(self.client, [id_in_rq(job) for job in jobs])
 
     def verdict(self, claim: Claim, state: str, *, now: datetime) -> Verdict:
         """What follows for our job from what RQ says of its own."""
         if state in UNDER_WAY:
             return self.under_way(claim, state, now=now)
         if state == JobStatus.FAILED.value:
-            return Dead(self._failure(claim.id))
+            return Dead(self._failure(claim.job))
         if state in (JobStatus.STOPPED.value, JobStatus.CANCELED.value):
             return Cancelled()
         if state == JobStatus.FINISHED.value:
-            return Done(self._result(claim.id))
+            return Done(self._result(claim.job))
         expires_at = claim.job.expires_at
         return Expired() if expires_at is not None and expires_at <= now else Done()
 
@@ -125,29 +139,41 @@ class Blueprint:
         looks = claim.token - claim.attempt
         pause = min(SOONEST * 1.5 ** min(looks, 10), LATEST)
         return Snooze(
-            now + pause, f"RQ has it in queue '{self.queue.name}' as {rq_job_id(claim.id)}: {state}."
+            now + pause, f"RQ has it in queue '{self.queue.name}' as {id_in_rq(claim.job)}: {state}."
         )
 
-    def _result(self, id: JobId) -> bytes:
+    def _result(self, job: Job) -> bytes:
         """Its return value; b"" where only unpickling would tell."""
         if self.serializer is DefaultSerializer:
             return b""
         try:
-            result = Result.fetch_latest(self._stub(id, self.serializer), serializer=self.serializer)
+            result = Result.fetch_latest(self._stub(job, self.serializer), serializer=self.serializer)
             return orjson.dumps(result.return_value) if result else b""
         except (TypeError, ValueError, DeserializationError):
             return b""
 
-    def _failure(self, id: JobId) -> Failure:
+    def _failure(self, job: Job) -> Failure:
         """What its last attempt said; RQ keeps that as text."""
-        stub = self._stub(id, JSONSerializer)
+        stub = self._stub(job, JSONSerializer)
         result = Result.fetch_latest(stub, serializer=JSONSerializer)
         text = (result.exc_string if result else None) or ""
         kind, _, message = text.strip().rpartition("\n")[2].partition(": ")
-        return Failure(kind or "RqJobFailed", message or f"RQ job {rq_job_id(id)} failed", text[-8000:])
+        return Failure(kind or "RqJobFailed", message or f"RQ job {id_in_rq(job)} failed", text[-8000:])
 
-    def _stub(self, id: JobId, serializer: Any) -> Job:
-        return Job(rq_job_id(id), connection=self.client, serializer=serializer)
+    def _stub(self, job: Job, serializer: Any) -> RqJob:
+        return RqJob(id_in_rq(job), connection=self.client, serializer=serializer)
+
+
+def states(client: redis.Redis, ids: Sequence[str]) -> list[str]:
+    """What RQ says of each of its jobs; "" where it knows nothing (any more)."""
+    with client.pipeline(transaction=False) as pipe:
+        for id in ids:
+            pipe.hget(RqJob.key_for(id), "status")
+        return [_text(state) for state in pipe.execute()]
+
+
+def _text(found: bytes | str | None) -> str:
+    return found.decode() if isinstance(found, bytes) else found or ""
 
 
 def _seconds(length: timedelta | None) -> int | None:
