@@ -84,6 +84,11 @@ _SUBMITTING = Role(
     {"HMGET": ("jobs",)},
     hears=True,
 )
+_CALLING = Role(
+    ("queue.forget", "queue.purge", "life.roll"),
+    ("forget", "purge"),
+    {"HMGET": (":process:*",), "ZRANGEBYSCORE": (":processes",)},
+)
 _MENDING = Role(
     ("queue.sweep",), ("sweep", "bury", "strays", "restore", "rejoin", "look"), {"SMEMBERS": (":queues",)}
 )
@@ -106,6 +111,7 @@ def _all(*roles: Role) -> Role:
 
 ROLES = {
     "producer": _SUBMITTING,
+    "caller": _all(_SUBMITTING, _CALLING),
     "worker": _all(
         _LIVING,
         Role(
@@ -142,6 +148,7 @@ ROLES = {
     "operator": _all(
         _LOOKING,
         _SUBMITTING,
+        _CALLING,
         _PLANNING,
         Role(
             ("queue.adopt", "queue.revive", "queue.purge", "queue.pause", "queue.resume"),

@@ -167,6 +167,7 @@ VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "queue.cancel": lambda b, _: b.queue.cancel([jid("ready")], now=NOW),
     "queue.revive": lambda b, _: b.queue.revive([jid("dead")], now=NOW),
     "queue.purge": lambda b, _: b.queue.purge([jid("dead")], now=NOW),
+    "queue.forget": lambda b, _: b.queue.forget([jid("past")], now=NOW),
     "queue.sweep": lambda b, _: b.queue.sweep(MAIL, now=NOW),
     "queue.pause": lambda b, _: b.queue.pause(MAIL, Pause("halt")),
     "queue.resume": lambda b, _: b.queue.resume(MAIL),
@@ -199,6 +200,10 @@ UNTOLD = {"store.fire"}
 
 ALSO = {
     "producer": {"queue.adopt", "queue.extend", "queue.revive", "queue.purge", "queue.settle"},
+    "caller": {
+        *("queue.adopt", "queue.expired", "queue.extend", "queue.promote", "queue.revive", "queue.settle"),
+        "life.death",
+    },
     "worker": {
         *("queue.revive", "queue.purge", "queue.pause", "queue.resume", "queue.wait_due"),
         *("store.put", "store.due", "store.live"),
@@ -223,7 +228,7 @@ ALSO = {
 }
 """What a role can do besides, for a list knows commands and keys, and these need no others."""
 
-HALF = {("operator", "life.birth"), ("operator", "life.beat")}
+HALF = {(role, verb) for role in ("operator", "caller") for verb in ("life.birth", "life.beat")}
 """Refused after a first command: of a process that should log in as somebody else, something is left."""
 
 
@@ -237,7 +242,8 @@ def test_a_role_may_do_its_business_and_what_it_may_not_changes_nothing(roles: S
         stack.callback(own.close)
         claim = taken(root.queue, "held")
         bring(root.queue, State.DEAD, job("dead"), now=NOW)
-        add(root.queue, "ready")
+        add(root.queue, "ready", "past")
+        root.queue.cancel([jid("past")], now=NOW)
         root.queue.submit([job("later", due=NOW + S)], now=NOW)
         root.store.put(plan(), cursor=cursor(), expected=None, now=NOW)
         before = _contents(roles)

@@ -375,10 +375,11 @@ class Books:
             if record is None or record.state is DEAD:
                 right = Cancel.GONE
             else:
-                right = Cancel.ASKED if record.state is RUNNING else Cancel.CANCELLED
+                waits = Cancel.STOPPED if record.token else Cancel.CANCELLED
+                right = Cancel.ASKED if record.state is RUNNING else waits
             if answer is not right:
                 self.fail("Q8", f"cancelling {id} was answered {answer}, not {right}")
-            if record is not None and right is Cancel.CANCELLED:
+            if record is not None and right in (Cancel.CANCELLED, Cancel.STOPPED):
                 self.end(record, State.CANCELLED, now)
             elif record is not None and right is Cancel.ASKED:
                 record.stop = True

@@ -107,7 +107,10 @@ class JobHandle(Generic[R]):
         return await self._app.off_loop(self.progress)
 
     def cancel(self) -> Cancel:
-        """CANCELLED: it will never start. ASKED: it runs and was asked to stop. GONE: neither."""
+        """CANCELLED: it never started and never will. STOPPED: it waited for another attempt, and will not start again.
+
+        ASKED: it runs and was asked to stop. GONE: neither.
+        """
         backend = self._app.backend
         return backend.queue.cancel([self.job_id], now=backend.clock.now())[0]
 

@@ -107,6 +107,9 @@ class ShardedQueue:
     def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         return self.inner.purge(self._ids(ids), now=now)
 
+    def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        return self.inner.forget(self._ids(ids), now=now)
+
     def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
         return sweep_parts(self.inner, self.division.parts(queue), now=now, mark=mark, limit=limit)
 

@@ -97,6 +97,7 @@ def cancel(cli: Cli, ids: Sequence[str]) -> int:
     answers = backend.queue.cancel([one.job.id for one in found], now=backend.clock.now())
     said = {
         Cancel.CANCELLED: "cancelled: it will never start",
+        Cancel.STOPPED: "cancelled: it will not start again",
         Cancel.ASKED: "running: asked to stop",
         Cancel.GONE: "not cancelled: it has ended",
     }

@@ -41,7 +41,9 @@ class Hold(StrEnum):
 
 class Cancel(StrEnum):
     CANCELLED = "cancelled"
-    """It will never start."""
+    """No worker ever had it, and none will."""
+    STOPPED = "stopped"
+    """A worker had it before, and may have begun it; it waited for another, and will not start again."""
     ASKED = "asked"
     """It runs; it was asked to stop."""
     GONE = "gone"
@@ -155,6 +157,14 @@ class QueuePort(Protocol):
 
     def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         """Remove dead letters for good. False: not dead."""
+        ...
+
+    def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        """Forget how jobs ended, and that they were: their ids are free again. False: no ending is remembered.
+
+        Dead letters and live jobs stay. A job that was cancelled in the midst of a very long queue may stay
+        remembered: False.
+        """
         ...
 
     def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:

@@ -119,6 +119,10 @@ class MemoryQueue:
                     shelf.stats["purged"] += 1
             return answers
 
+    def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        with self.room as shelves:
+            return [shelves[id.queue].dismiss(id.key, now=now) for id in ids]
+
     def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
         with self.room as shelves:
             return swept(shelves[queue], now)
@@ -284,8 +288,9 @@ def _cancel(shelf: Shelf, key: str, now: datetime) -> Cancel:
         shelf.stops.add(key)
         return Cancel.ASKED
     if key in shelf.delayed or shelf.is_ready(key):
+        claimed = shelf.jobs[key].token > 0
         shelf.end(key, State.CANCELLED, now=now)
-        return Cancel.CANCELLED
+        return Cancel.STOPPED if claimed else Cancel.CANCELLED
     return Cancel.GONE
 
 

@@ -243,6 +243,16 @@ class Shelf:
         memory = self.ended.get(key)
         return memory if memory and memory.until > now else None
 
+    def dismiss(self, key: str, *, now: datetime) -> bool:
+        """Forget one ending now, with the mark that a cancelled job has left. False: it is not remembered."""
+        known = self.remembered(key, now=now) is not None
+        self.ended.pop(key, None)
+        if key in self.skips:
+            self.skips.remove(key)
+            for lane in self.ready:
+                lane.pop(key, None)
+        return known
+
     def forget(self, now: datetime) -> None:
         """Let go of a few endings that nobody can ask for any more, so that memory stays bounded."""
         edge = now - _KEPT

@@ -41,7 +41,9 @@ _MOST = 1000
 
 _PROMOTED_PER_CLAIM = 500
 _HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
-_CANCELS = (Cancel.GONE, Cancel.CANCELLED, Cancel.ASKED)
+_CANCELS = (Cancel.GONE, Cancel.CANCELLED, Cancel.ASKED, Cancel.STOPPED)
+_NEAR = 1000
+"""How far from either end of a list the mark of a cancelled job is looked for."""
 
 
 class Moves:
@@ -304,6 +306,15 @@ class Moves:
             places = (keys.dead, keys.jobs, keys.claims, keys.notes, keys.progress, keys.stats)
             args = [id.key for id in part]
             return Call(self.server.scripts["purge"], places, args, yes_or_no, again=False, durable=True)
+
+        return self.server.spread(ids, queue=lambda id: id.queue, call=call)
+
+    def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        def call(queue: str, part: list[JobId]) -> Call[list[bool]]:
+            keys = self.server.keys.of(queue)
+            places = (keys.skips, *keys.ready, *(keys.ending(id.key) for id in part))
+            args: list[Word] = [to_ms(now), _NEAR, *(id.key for id in part)]
+            return Call(self.server.scripts["forget"], places, args, yes_or_no, again=False)
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 

@@ -163,7 +163,7 @@ class Moves:
                         answers[place] = Cancel.ASKED
                         step.db.execute(SQL["jobs.stop"], (stand.id,))
                         continue
-                    answers[place] = Cancel.CANCELLED
+                    answers[place] = Cancel.STOPPED if stand.token else Cancel.CANCELLED
                     job = step.records.read_job(id, records[id.key], now=now)
                     gone.append((found.pop(id.key), job, State.CANCELLED, b""))
                 end(step, row, gone, now=now)
@@ -184,6 +184,23 @@ class Moves:
             row.purged += 1
 
         return self._dead(ids, purge)
+
+    def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
+        def work(step: Step) -> list[bool]:
+            answers = [False] * len(ids)
+            for name, part in by_queue(ids, lambda id: id.queue).items():
+                row = step.find(name)
+                if row is None:
+                    continue
+                asked = json.dumps([id.key for _, id in part])
+                known = {key for key, _ in step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now)))}
+                for place, id in part:
+                    answers[place] = id.key in known
+                    known.discard(id.key)
+                step.db.executemany(SQL["endings.forget"], [(row.id, id.key) for _, id in part])
+            return answers
+
+        return self.data.write(work)
 
     def sweep(self, queue: str, *, now: datetime, mark: str = "", limit: int = 500) -> Swept:
         return Swept()  # a job is one row with its place in it, so there is nothing to reconcile

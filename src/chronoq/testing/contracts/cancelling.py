@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from chronoq.domain.job import ENDED, Ending, Options, Pause, State
+from chronoq.domain.job import ENDED, LIVE, Ending, Options, Pause, State
 from chronoq.domain.ports import Cancel, Hold, QueuePort, Submitted
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, after_lapse
 from chronoq.testing.contracts.chapter import Chapter
@@ -29,7 +29,7 @@ from chronoq.testing.contracts.values import (
     taken,
 )
 
-CANCELLED, ASKED, GONE = Cancel
+CANCELLED, STOPPED, ASKED, GONE = Cancel
 
 
 class Cancelling(Chapter):
@@ -43,6 +43,23 @@ class Cancelling(Chapter):
         assert listed(queue, where) == []
         assert take(queue, 5, now=NOW + 2 * HOUR) == ()
         assert queue.cancel([jid()], now=NOW) == [GONE]
+
+    @pytest.mark.parametrize(
+        "verdict",
+        [Retry(NOW, FAILED), Retry(NOW + S, FAILED), Retry(NOW, FAILED, crash=True), Snooze(NOW + S)],
+    )
+    def test_a_cancelled_job_that_a_worker_had_before_is_told_apart(
+        self, queue: QueuePort, verdict: Verdict
+    ) -> None:
+        """Q8: only CANCELLED says that it never began"""
+        queue.settle([(taken(queue), verdict)], now=NOW)
+        assert queue.cancel([jid()], now=NOW) == [STOPPED]
+        assert queue.endings([jid()], now=NOW) == [Ending(jid(), State.CANCELLED, NOW)]
+        assert take(queue, 5, now=NOW + HOUR) == ()
+
+    def test_a_job_that_was_given_back_may_have_begun(self, queue: QueuePort) -> None:
+        queue.release([taken(queue)], now=NOW)
+        assert queue.cancel([jid()], now=NOW) == [STOPPED]
 
     def test_a_running_job_is_asked_to_stop(self, queue: QueuePort) -> None:
         """Q8"""
@@ -256,6 +273,41 @@ class Cancelling(Chapter):
         assert getattr(queue, verb)(jids([*names, "ghost"]), now=NOW) == [True] * 1_000 + [False]
         assert listed(queue, State.READY) == (names if verb == "revive" else [])
         assert listed(queue, State.DEAD) == []
+
+    @pytest.mark.parametrize("where", ENDED)
+    def test_a_forgotten_ending_leaves_nothing_and_its_id_is_free(
+        self, queue: QueuePort, where: State
+    ) -> None:
+        bring(queue, where)
+        before = queue.counts([MAIL], now=NOW)
+        assert queue.forget([jid()], now=NOW) == [True]
+        assert queue.endings([jid()], now=NOW) == [None]
+        assert queue.get([jid()], now=NOW) == [None]
+        assert listed(queue, where) == []
+        assert queue.counts([MAIL], now=NOW) == before
+        assert queue.forget([jid()], now=NOW) == [False]
+        assert queue.submit([job(task="other")], now=NOW) == [Submitted.ACCEPTED]
+
+    @pytest.mark.parametrize("where", LIVE)
+    def test_what_lives_is_not_forgotten(self, queue: QueuePort, where: State) -> None:
+        bring(queue, where)
+        before = seen(queue), queue.counts([MAIL], now=NOW)
+        assert queue.forget([jid(), jid("ghost"), jid("a", "nowhere")], now=NOW) == [False, False, False]
+        assert (seen(queue), queue.counts([MAIL], now=NOW)) == before
+
+    def test_a_forgotten_cancellation_leaves_no_mark_in_its_queue(self, queue: QueuePort) -> None:
+        """Who asks again under the same id is not taken for the one that was cancelled"""
+        add(queue, "a", "b", "c")
+        queue.cancel(jids("bc"), now=NOW)
+        assert queue.forget(jids("bcb"), now=NOW) == [True, True, False]
+        assert queue.counts([MAIL], now=NOW)[0].ready == 1
+        assert queue.submit([job("b", task="other")], now=NOW) == [Submitted.ACCEPTED]
+        assert keys(take(queue, 5)) == ["a", "b"]
+
+    def test_an_ending_that_nobody_may_ask_for_any_more_counts_as_forgotten(self, queue: QueuePort) -> None:
+        queue.submit([job(due=NOW + HOUR, options=Options(result_ttl=90 * S))], now=NOW)
+        queue.cancel([jid()], now=NOW)
+        assert queue.forget([jid()], now=NOW + 90 * S) == [False]
 
     def test_a_token_of_the_future_is_as_stale_as_one_of_the_past(self, queue: QueuePort) -> None:
         """L4"""

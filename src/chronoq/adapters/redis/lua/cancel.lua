@@ -3,7 +3,7 @@
 --       then the ending of each job, then the runs of schedules
 -- ARGV: now, channel, how many recent endings are kept, number of jobs; then for each job:
 --       key, ending, how long to keep it, which of KEYS its schedule's runs are (0: none), schedule
--- Returns for each: 0 it is not waiting or running here, 1 cancelled, 2 asked to stop
+-- Returns for each: 0 it is not waiting or running here, 1 cancelled, 2 asked to stop, 3 cancelled, but claimed before
 local FIRST, WIDTH, FIXED = 5, 5, 13
 local count = tonumber(ARGV[4])
 
@@ -26,7 +26,7 @@ for i, key in ipairs(keys) do
   elseif buried[i] or seen[key] or redis.call('HEXISTS', KEYS[1], key) == 0 then
     answers[i] = 0
   else
-    answers[i], seen[key] = 1, true
+    answers[i], seen[key] = 1 + 2 * redis.call('HEXISTS', KEYS[7], key), true
     gone[#gone + 1] = key
     local where = #waiting
     for m = 4 * i - 3, 4 * i do
