@@ -13,7 +13,7 @@ from chronoq import errors
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Counts, State
 from chronoq.domain.ports import Backend
-from tests.chaos.ledger import Fact, Ledger, What
+from tests.chaos.ledger import Ledger, What
 from tests.chaos.roles import QUEUE
 from tests.chaos.row import Row
 
@@ -116,28 +116,28 @@ def recoveries(ledger: Ledger, falls: Sequence[tuple[int, float]]) -> list[float
     From then on it stands in its queue like any other; how long that is, is a matter of its backlog.
     """
     reaped = {(fact.key, fact.token): fact.at for fact in ledger.of(What.REAPED)}
-    held: dict[int, list[Fact]] = defaultdict(list)
-    for fact in ledger.of(What.CLAIMED):
-        held[fact.pid].append(fact)
+    fell: dict[int, list[float]] = defaultdict(list)
+    for pid, at in sorted(falls):
+        fell[pid].append(at)
     found = []
-    for pid, at in falls:
-        for claim in held.pop(pid, ()):
-            ready = reaped.get((claim.key, claim.token), 0)
-            if claim.at <= at < ready:
-                found.append(ready - at)
+    for claim in ledger.of(What.CLAIMED):
+        ready = reaped.get((claim.key, claim.token), 0)
+        first = next((at for at in fell[claim.pid] if claim.at <= at < ready), None)
+        if first is not None:
+            found.append(ready - first)
     return found
 
 
 def resumptions(ledger: Ledger, moments: Sequence[float]) -> list[float]:
     """Seconds from each moment to the next claim that was granted, or run of a schedule's job."""
-    starts = sorted(fact.at for fact in ledger.facts if fact.what in (What.CLAIMED, What.TICKED))
+    starts = ledger.moments(What.CLAIMED, What.TICKED)
     places = [(at, bisect_left(starts, at)) for at in moments]
     return [starts[place] - at for at, place in places if place < len(starts)]
 
 
 def pace(ledger: Ledger, since: float, until: float) -> float:
     """Jobs ended a second: the median over whole seconds of that time."""
-    ends = sorted(fact.at for fact in ledger.facts if fact.what in (What.ENDED, What.TICKED))
+    ends = ledger.moments(What.ENDED, What.TICKED)
     rates = [
         bisect_left(ends, at + 1) - bisect_left(ends, at)
         for at in (since + n for n in range(max(1, int(until - since))))
@@ -147,7 +147,7 @@ def pace(ledger: Ledger, since: float, until: float) -> float:
 
 def back_after(ledger: Ledger, before: float, healed: float, until: float) -> float | None:
     """Seconds from `healed` until a window of two seconds has 95 % of the pace before; None: never."""
-    ends = sorted(fact.at for fact in ledger.facts if fact.what in (What.ENDED, What.TICKED))
+    ends = ledger.moments(What.ENDED, What.TICKED)
     at = healed
     while at + WINDOW <= until:
         if bisect_left(ends, at + WINDOW) - bisect_left(ends, at) >= PACE * before * WINDOW:

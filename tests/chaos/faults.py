@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Fault:
-    """Strikes again and again after a pause between `least` and `most` seconds."""
+    """Strikes again and again after a pause between `least` and `most` seconds; `times` at least."""
 
     least: float
     most: float
+    times: int = 0
     at: list[tuple[int, float]] = field(factory=list, init=False)
     """Whom it has struck (0: the server), and when."""
     name = "fault"
@@ -65,7 +66,6 @@ class Freeze(Fault):
 
     length: float = 3.0
     whom: str = "workers"
-    _over: Event = field(factory=Event, init=False)
     name = "SIGSTOP"
 
     def strike(self, stage: Stage, rng: random.Random) -> None:
@@ -74,7 +74,7 @@ class Freeze(Fault):
         rng.shuffle(pids)
         stopped = [pid for pid in pids[: max(1, len(pids) // 2)] if fleet.stop(pid)]
         self.at += [(pid, monotonic()) for pid in stopped]
-        self._over.wait(self.length)
+        sleep(self.length)
         for pid in stopped:
             fleet.go_on(pid)
 
@@ -102,12 +102,13 @@ class FlushScripts(Fault):
 
 
 class Wire(Fault):
-    """The proxy does harm to replies, at its own pace."""
+    """The proxy does harm to a reply, then to none for so long."""
 
     name = "reply harmed"
 
     def strike(self, stage: Stage, rng: random.Random) -> None:
         assert stage.proxy
+        stage.proxy.pace = rng.uniform(self.least, self.most)
         stage.proxy.armed = True
         self.at = [(0, at) for at in stage.proxy.at]
 

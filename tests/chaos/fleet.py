@@ -17,7 +17,7 @@ from typing import Self
 from tests.chaos.roles import Plan
 
 FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.chaos.roles", "tests.faults"])
+FORKS.set_forkserver_preload(["tests.chaos.roles", "tests.faults", "chronoq.adapters.redis", "uvloop"])
 """A child is a fork of a process that has imported everything: it is there within some milliseconds."""
 
 _STARTING = Lock()

@@ -68,7 +68,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.facts: list[Fact] = []
+        self._facts: dict[str, list[Fact]] = {what: [] for what in What}
         self._read: dict[str, int] = {}
 
     def refresh(self) -> Ledger:
@@ -82,7 +82,8 @@ class Ledger:
             pid = int(path.name)
             for line in whole.decode().splitlines():
                 what, key, token, at, note, crashes = line.split(" ")
-                self.facts.append(Fact(what, key, int(token), float(at), note, pid, int(crashes)))
+                fact = Fact(what, key, int(token), float(at), note, pid, int(crashes))
+                self._facts[what].append(fact)
         return self
 
     def knows(self, pid: int) -> bool:
@@ -90,11 +91,18 @@ class Ledger:
         path = self.folder / str(pid)
         return path.exists() and path.stat().st_size > 0
 
-    def of(self, what: What) -> list[Fact]:
-        return [fact for fact in self.facts if fact.what == what]
+    def of(self, *whats: What) -> list[Fact]:
+        return [fact for what in whats for fact in self._facts[what]]
+
+    def all(self) -> list[Fact]:
+        return self.of(*What)
 
     def keys(self, what: What) -> set[str]:
-        return {fact.key for fact in self.facts if fact.what == what}
+        return {fact.key for fact in self._facts[what]}
 
     def count(self, what: What) -> int:
-        return sum(fact.what == what for fact in self.facts)
+        return len(self._facts[what])
+
+    def moments(self, *whats: What) -> list[float]:
+        """When these happened, in order."""
+        return sorted(fact.at for fact in self.of(*whats))

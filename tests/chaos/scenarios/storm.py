@@ -94,14 +94,18 @@ class Storm:
     def _longest(self) -> float:
         return max(self.seconds, self.jobs / 200)
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"concurrency": self.concurrency, "max_crashes": 50, **self.settings}
+
     def _build(self, stage: Stage) -> None:
         stage.serve("--appendfsync", self.fsync, aof=self.aof)
         if self.proxy:
             stage.intercept()
         given = {
-            "settings": {"concurrency": self.concurrency, "max_crashes": 50, **self.settings},
+            "settings": self._settings,
             "pause": self.pause,
-            "backlog": int(self.workers * self.concurrency / self.pause / 2),
+            "backlog": int(self.workers * self._settings["concurrency"] / self.pause / 2),
             "schedules": self.schedules,
             "rhythm": f"{int(self.rhythm * 1000)}ms",
         }
@@ -118,6 +122,7 @@ class Storm:
         return (
             monotonic() >= since + self.seconds
             and sum(len(fault.at) for fault in faults) >= self.strikes
+            and all(len(fault.at) >= fault.times for fault in faults)
             and stage.ended() >= self.jobs
             and not (self.covered and stage.proxy and stage.proxy.missing)
         )
@@ -132,7 +137,7 @@ class Storm:
         falls = sorted((one for fault in faults for one in fault.at if one[0]), key=lambda one: one[1])
         outages = [at for fault in faults if fault.name == "server SIGKILL" for _, at in fault.at]
         if self.bounded:
-            row.allowed = len(falls) * self.concurrency
+            row.allowed = len(falls) * self._settings["concurrency"]
         found = resumptions(stage.ledger, [at for _, at in falls])
         if self.schedulers:
             check_ticks(stage.ledger, row, step=self.rhythm, schedules=self.schedules)

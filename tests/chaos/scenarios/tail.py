@@ -126,5 +126,5 @@ def cut(file: Path, least: int, stage: Stage) -> tuple[int, int]:
 def touched(ledger: Ledger, spans: list[tuple[float, float]]) -> frozenset[str]:
     """The ids to which something happened in these spans of time."""
     return frozenset(
-        fact.key for fact in ledger.facts if any(start <= fact.at <= end + 0.5 for start, end in spans)
+        fact.key for fact in ledger.all() if any(start <= fact.at <= end + 0.5 for start, end in spans)
     )
