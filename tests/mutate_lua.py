@@ -32,7 +32,7 @@ SUITE = "tests/integration/test_redis_contract.py"
 OPTIONS = ("-k", "valkey", "-x", "-q", "-p", "no:cacheprovider")
 CHAPTERS = ("TestQueue", "TestStore", "TestLock", "TestLife", "TestPages", "TestDamage")
 NEAREST = {
-    **dict.fromkeys(("fire", "put", "due", "drop", "stored"), "TestStore"),
+    **dict.fromkeys(("fire", "put", "due", "live", "drop", "stored"), "TestStore"),
     **dict.fromkeys(("acquire", "renew", "unlock"), "TestLock"),
     **dict.fromkeys(("birth", "beat"), "TestLife"),
     "page": "TestPages",

@@ -1,5 +1,6 @@
 """What is written can be read again, is written the same way each time, and is read strictly."""
 
+import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoq.adapters.codec import (
-    Damaged,
     Malformed,
     Note,
     decode,
@@ -17,17 +17,15 @@ from chronoq.adapters.codec import (
     decode_job,
     decode_schedule,
     encode,
-    encode_cursor,
     encode_ending,
     encode_job,
     encode_schedule,
-    expected_text,
     fingerprint,
     is_work,
-    read_cursor,
     schedule_of,
     up_ms,
 )
+from chronoq.adapters.cursors import Damaged, encode_cursor, expected_text, read_cursor
 from chronoq.adapters.records import Records
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, Ending, Job, Options, Origin, Pause, Priority, Progress, State
@@ -246,6 +244,23 @@ def test_what_a_newer_version_wrote_besides_is_passed_by() -> None:
     record = encode_schedule(plan).replace(b'{"options"', b'{"lane":1,"options"', 1)
     assert b"lane" in record
     assert decode_schedule(SCHEDULE, record) == plan
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("version=true", 'version="1"', "version=null", "since=null", "since=1.5", "since=9e99"),
+        *("next=false", "next=0.5", 'last="7"', "last=[]", "fires=true", "fires=null", "held=1", "held=null"),
+        *("since=99999999999999999999", "next=9223372036854775807"),
+    ],
+)
+def test_no_part_of_a_cursor_is_taken_for_what_it_is_not(part: str) -> None:
+    name, _, value = part.partition("=")
+    whole = {"version": 1, "next": 5000, "since": 7000, "last": 3000, "fires": 2, "held": True}
+    assert not read_cursor(json.dumps(whole).encode())[1]
+    cursor, defect = read_cursor(json.dumps(whole | {name: json.loads(value)}).encode())
+    assert isinstance(cursor, Damaged)
+    assert defect
 
 
 @pytest.mark.parametrize("text", [None, b"", b"junk", b"{}", b'{"version":"1","next":1,"since":1}'])

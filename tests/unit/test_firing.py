@@ -470,6 +470,15 @@ def test_equal_rhythms_share_the_way_back_and_others_do_not() -> None:
     assert _before.cache_info().misses - before <= 1 + 3 + 1 + 2
 
 
+@pytest.mark.parametrize(
+    "text", ["0 0 31 * *", "*/5 9-17 * * 1-5", "0 9 28-31 2,3 *", "0 0 29 2 *", "30 * * * *", "0 0 1 1 0"]
+)
+def test_the_way_back_ends_at_the_time_before_however_uneven_the_times_are(text: str) -> None:
+    walk = cron(text).next_after
+    times = list(cron(text).fires(NOW, count=120))
+    assert all(previous(walk, after, or_else=NOW) == before for before, after in pairwise(times))
+
+
 def test_a_rhythm_without_a_hash_is_walked_all_the_same() -> None:
     class Listed(list):  # type: ignore[type-arg]
         def __call__(self, moment: datetime) -> datetime | None:

@@ -15,7 +15,7 @@ from operator import eq
 from typing import Any, TypeVar, cast
 
 import orjson
-from attrs import AttrsInstance, fields, frozen, has
+from attrs import AttrsInstance, frozen, has
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn
 
@@ -23,7 +23,7 @@ from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, ENDED, Ending, Job, Options, Origin, State
 from chronoq.domain.retry import Failure
 from chronoq.domain.rhythm import Rhythm, rhythm_from
-from chronoq.domain.schedule import CatchUp, Cursor, Policy, Schedule
+from chronoq.domain.schedule import CatchUp, Policy, Schedule
 from chronoq.domain.time import EPOCH, MS, from_ms, to_ms
 
 T = TypeVar("T")
@@ -34,29 +34,9 @@ _UNKNOWN_WORK = "0"
 LOST = b"lost"
 """Stands for a record that was lost, so that the job's id stays taken and its place has something to show."""
 
-_CURSOR = {part.name for part in fields(Cursor)}
-
 
 class Malformed(ValueError):
     """A stored value cannot be read. The message says why, in a form that people may see."""
-
-
-@frozen
-class Damaged(Cursor):
-    """Stands for a cursor that cannot be read; `text` is what is stored, so that it can be replaced."""
-
-    text: bytes = b""
-
-
-@frozen
-class Newer(Cursor):
-    """A cursor with parts that this version does not know. They are kept when it moves on.
-
-    `text` is what is stored, for the comparison; `rest` is a JSON object of the unknown parts.
-    """
-
-    text: bytes = b""
-    rest: bytes = b"{}"
 
 
 @frozen
@@ -109,7 +89,7 @@ def decode_job(id: JobId, record: bytes) -> Job:
             _origin(id, origin[0]) if origin and origin[0] else None,
         )
     except Exception as error:  # whatever it is, the record is to blame
-        raise Malformed(f"the job's record cannot be read: {_reason(error)}") from None
+        raise Malformed(f"the job's record cannot be read: {reason(error)}") from None
 
 
 _moment_at = lru_cache(maxsize=256)(from_ms)
@@ -153,10 +133,14 @@ def schedule_of_key(key: str) -> str:
 
 
 def _origin_form(id: JobId, origin: Origin) -> list[object]:
-    schedule = origin.schedule
+    schedule, start, end = origin.schedule, origin.start, origin.end
     name = schedule.key if schedule.queue == id.queue else str(schedule)
-    span = [None if moment is None else to_ms(moment) for moment in (origin.start, origin.end)]
-    return [name, to_ms(origin.nominal), *span]
+    span = (None if start is None else _ms(start), None if end is None else _ms(end))
+    return [name, _ms(origin.nominal), *span]
+
+
+_ms = lru_cache(maxsize=256)(to_ms)
+"""Schedules that fire together share their moments."""
 
 
 def _origin(id: JobId, form: Any) -> Origin:
@@ -216,7 +200,7 @@ def decode_ending(id: JobId, text: bytes) -> Remembered:
             raise ValueError("its head is not [state, at, task]")
         return Remembered(Ending(id, State(state), EPOCH + at * MS, result), task, int(until), work.decode())
     except Exception as error:
-        raise Malformed(f"the ending of {id} cannot be read: {_reason(error)}") from None
+        raise Malformed(f"the ending of {id} cannot be read: {reason(error)}") from None
 
 
 def encode_schedule(schedule: Schedule) -> bytes:
@@ -235,7 +219,7 @@ def decode_schedule(id: ScheduleId, record: bytes) -> Schedule:
         rhythm, task, policy, options = _schedule_head(head)
         return Schedule(id, rhythm, task, payload, policy, options)
     except Exception as error:
-        raise Malformed(f"the schedule's record cannot be read: {_reason(error)}") from None
+        raise Malformed(f"the schedule's record cannot be read: {reason(error)}") from None
 
 
 @lru_cache(maxsize=1000)
@@ -249,36 +233,6 @@ def _schedule_head(head: bytes) -> tuple[Rhythm, str, Policy, Options]:
     return rhythm_from(form["rhythm"]), form["task"], policy, options
 
 
-def encode_cursor(cursor: Cursor) -> bytes:
-    """Equal cursors have equal texts: the compare-and-set compares texts."""
-    form = _converter().unstructure(cursor, unstructure_as=Cursor)
-    if isinstance(cursor, Newer):
-        form |= orjson.loads(cursor.rest)
-    return orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
-
-
-def expected_text(cursor: Cursor | None) -> bytes:
-    """What must be stored for `cursor` to be the expected one; b"": nothing."""
-    if cursor is None:
-        return b""
-    return cursor.text if isinstance(cursor, Damaged | Newer) else encode_cursor(cursor)
-
-
-def read_cursor(text: bytes | None) -> tuple[Cursor, str]:
-    """The cursor, and "" or the reason for which it cannot be read."""
-    try:
-        if text is None:
-            raise Malformed("the schedule's cursor is missing")
-        cursor, form = decode(Cursor, text), orjson.loads(text)
-        if form.keys() <= _CURSOR and (cursor.pause is None or encode_cursor(cursor) == text):
-            return cursor, ""
-        rest = {key: value for key, value in form.items() if key not in _CURSOR}
-        known = {name: getattr(cursor, name) for name in _CURSOR}
-        return Newer(**known, text=text, rest=orjson.dumps(rest)), ""
-    except Malformed as error:
-        return Damaged(0, None, EPOCH, text=text or b""), str(error)
-
-
 def encode(value: AttrsInstance) -> bytes:
     """A value as a JSON object of what differs from the defaults, with sorted keys."""
     return orjson.dumps(_converter().unstructure(value), option=orjson.OPT_SORT_KEYS)
@@ -289,10 +243,11 @@ def decode(kind: type[T], text: bytes) -> T:
     try:
         return _converter().structure(orjson.loads(text), kind)
     except Exception as error:
-        raise Malformed(f"this is no {kind.__name__}: {_reason(error)}") from None
+        raise Malformed(f"this is no {kind.__name__}: {reason(error)}") from None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why something cannot be read, in a form that people may see."""
     return f"{type(error).__name__}: {error}"[:200]
 
 

@@ -11,8 +11,8 @@ from chronoq.adapters.codec import (
     decode_schedule,
     encode_job,
     encode_schedule,
-    read_cursor,
 )
+from chronoq.adapters.cursors import read_cursor
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Job
 from chronoq.domain.ports import Opening

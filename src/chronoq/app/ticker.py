@@ -115,11 +115,13 @@ class Ticker:
         firings: list[Firing] = []
         again: dict[str, datetime] = {}
         for due in found:
-            id, firing = due.stored.id, self._firing(due, now)
+            queue, firing = due.stored.id.queue, self._firing(due, now)
             if firing is not None:
                 firings.append(firing)
-            moment = now if firing is not None else self.rests[id]
-            again[id.queue] = min(moment, again.get(id.queue, moment))
+                again[queue] = now
+            else:
+                rest = self.rests[due.stored.id]
+                again[queue] = min(rest, again.get(queue, rest))
         answers = self.store.fire(firings, fence=fence, now=now) if firings else []
         for firing, answer in zip(firings, answers, strict=True):
             if answer is Fired.STALE and self.lease is not None:
@@ -131,7 +133,7 @@ class Ticker:
     def _firing(self, due: Due, now: datetime) -> Firing | None:
         """The step of one schedule. One that fails again and again is set aside, and delays nobody."""
         id = due.stored.id
-        if now < self.rests.get(id, now):
+        if self.rests and now < self.rests.get(id, now):
             return None
         try:
             firing = fire(due, now=now)
@@ -142,8 +144,9 @@ class Ticker:
                 self.rests[id] = now + AGAIN
                 return None
             firing = set_aside(due.stored, f"cannot be fired: {error}", now=now)
-        self.errors.pop(id, None)
-        self.rests.pop(id, None)
+        if self.errors:
+            self.errors.pop(id, None)
+            self.rests.pop(id, None)
         return firing
 
     def _after(self, firing: Firing, now: datetime) -> None:

@@ -22,13 +22,14 @@ from chronoq.domain.schedule import (
     Stored,
     Walk,
 )
-from chronoq.domain.time import ZERO, to_ms
+from chronoq.domain.time import to_ms
 
 AT_ONCE = 100
 """Nominal times that one step handles at the most; the rest follow in the next step."""
 
 _TICK = timedelta(microseconds=1)
 _FAR = timedelta(days=3660)
+_BACK = timedelta(seconds=1)
 
 
 def fire(due: Due, *, now: datetime) -> Firing:
@@ -114,12 +115,12 @@ def _meet(
             jobs.append(
                 _job(schedule, nominal, last or previous(walk, nominal, or_else=before.since), walk, now)
             )
-            outcomes.append(Outcome(nominal, Happened.FIRED, now))
+            outcomes.append(_fired(nominal, now))
             live += 1
-        last, nominal = nominal, walk(nominal)
+        last, nominal = nominal, following(walk, nominal)
         if most is not None and cursor.fires + len(jobs) >= most:
             nominal = None
-    after = evolve(cursor, next=nominal, last=last, fires=cursor.fires + len(jobs), held=held)
+    after = cursor.moved(next=nominal, last=last, fires=cursor.fires + len(jobs), held=held)
     stop = held and not before.held and overlap is Overlap.CANCEL_RUNNING
     return Firing(schedule.id, before, after, tuple(jobs), tuple(outcomes), stop)
 
@@ -129,36 +130,45 @@ def _release(schedule: Schedule, before: Cursor, walk: Walk, now: datetime) -> F
     nominal = before.next
     assert nominal is not None
     job = _job(schedule, nominal, before.last or previous(walk, nominal, or_else=before.since), walk, now)
-    outcomes = [Outcome(nominal, Happened.FIRED, now)]
-    following, most = walk(nominal), schedule.policy.max_fires
-    if following is not None and following <= now:
-        outcomes.append(Outcome(following, Happened.OVERLAP, now, last=now, count=None))
-        following = walk(now)
+    outcomes = [_fired(nominal, now)]
+    upcoming, most = following(walk, nominal), schedule.policy.max_fires
+    if upcoming is not None and upcoming <= now:
+        outcomes.append(Outcome(upcoming, Happened.OVERLAP, now, last=now, count=None))
+        upcoming = walk(now)
     if most is not None and before.fires + 1 >= most:
-        following = None
-    after = evolve(before, next=following, last=nominal, fires=before.fires + 1, held=False)
+        upcoming = None
+    after = before.moved(next=upcoming, last=nominal, fires=before.fires + 1)
     return Firing(schedule.id, before, after, (job,), tuple(outcomes))
 
 
 def _job(schedule: Schedule, nominal: datetime, start: datetime, walk: Walk, now: datetime) -> Job:
-    key = minted(schedule.id.key, nominal)
-    origin = Origin(schedule.id, nominal, start, nominal)
-    return schedule.job(key, origin=origin, due=nominal + _shift(schedule, key, nominal, walk), now=now)
+    key, policy = minted(schedule.id.key, nominal), schedule.policy
+    origin, due = Origin(schedule.id, nominal, start, nominal), nominal
+    if policy.jitter or policy.spread:
+        due += _shift(schedule, key, nominal, walk)
+    return schedule.job(key, origin=origin, due=due, now=now)
+
+
+@lru_cache(maxsize=256)
+def _fired(nominal: datetime, now: datetime) -> Outcome:
+    """What schedules that fire together have in common."""
+    return Outcome(nominal, Happened.FIRED, now)
 
 
 def minted(schedule: str, nominal: datetime) -> str:
     """The key of the one job that a schedule makes for a nominal time, so that firing twice is one job (S1)."""
-    return f"{schedule}@{to_ms(nominal)}"
+    return f"{schedule}@{_ms(nominal)}"
+
+
+_ms = lru_cache(maxsize=256)(to_ms)
 
 
 def _shift(schedule: Schedule, key: str, nominal: datetime, walk: Walk) -> timedelta:
     """Jitter and spread: by hash, so that every scheduler finds the same; never past the next fire."""
     policy = schedule.policy
-    if not (policy.jitter or policy.spread):
-        return ZERO
     shift = policy.jitter * _part(key) + policy.spread * _part(str(schedule.id))
-    following = walk(nominal)
-    return shift if following is None else min(shift, following - nominal - timedelta(milliseconds=1))
+    upcoming = following(walk, nominal)
+    return shift if upcoming is None else min(shift, upcoming - nominal - timedelta(milliseconds=1))
 
 
 def _part(text: str) -> float:
@@ -166,16 +176,18 @@ def _part(text: str) -> float:
     return int.from_bytes(sha256(text.encode()).digest()[:6]) / 2**48
 
 
-def latest(walk: Walk, many: int, *, after: datetime, until: datetime) -> list[datetime]:
+def latest(
+    walk: Walk, many: int, *, after: datetime, until: datetime, back: timedelta = _BACK
+) -> list[datetime]:
     """The last `many` nominal times in (after, until], oldest first.
 
-    The work depends on `many`, not on how many times there are: it looks back in growing steps,
-    and closes in by halves where they are dense.
+    The work depends on `many`, not on how many times there are: it looks back in growing steps, the first
+    of which is `back`, and closes in by halves where they are dense.
     """
     if many < 1 or after >= until:
         return []
     most = 4 * many + 16
-    near, back = until, timedelta(seconds=1)
+    near = until
     while True:
         far = max(after, until - back)
         times = list(islice(_between(walk, far, until), most))
@@ -201,10 +213,25 @@ def previous(walk: Walk, nominal: datetime, *, or_else: datetime) -> datetime:
     return found or or_else
 
 
+def following(walk: Walk, nominal: datetime) -> datetime | None:
+    """The nominal time after `nominal`. Equal walks share it."""
+    try:
+        return _after(walk, nominal)
+    except TypeError:
+        return walk(nominal)
+
+
+@lru_cache(maxsize=4096)
+def _after(walk: Walk, nominal: datetime) -> datetime | None:
+    return walk(nominal)
+
+
 @lru_cache(maxsize=4096)
 def _before(walk: Walk, nominal: datetime) -> datetime | None:
-    """Looking back costs a dozen steps. Equal walks share them."""
-    found = latest(walk, 1, after=nominal - _FAR, until=nominal - _TICK)
+    """Looking back costs a walk or more. The first is as far as the next time is away: most rhythms are even."""
+    after = following(walk, nominal)
+    back = _BACK if after is None else after - nominal
+    found = latest(walk, 1, after=nominal - _FAR, until=nominal - _TICK, back=back)
     return found[0] if found else None
 
 

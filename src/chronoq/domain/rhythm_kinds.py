@@ -55,7 +55,7 @@ class Every(Rhythm):
         return self.anchor + steps * self.interval
 
 
-@frozen
+@frozen(cache_hash=True)  # what was found for equal ones is looked up by it, several times for each fire
 class Cron(Rhythm):
     """A cron expression on the wall clock of a time zone."""
 

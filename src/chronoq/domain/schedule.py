@@ -125,6 +125,14 @@ class Cursor:
             return self.pause.until
         return None if self.held else self.next
 
+    def moved(
+        self, *, next: datetime | None, last: datetime | None, fires: int, held: bool = False
+    ) -> "Cursor":
+        """This cursor, further on. One that a newer version wrote keeps the parts that only it knows."""
+        if type(self) is Cursor:  # `evolve` takes five times as long
+            return Cursor(self.version, next, self.since, last, fires, held, self.pause)
+        return evolve(self, next=next, last=last, fires=fires, held=held)
+
 
 @frozen
 class Stored:

@@ -49,11 +49,9 @@ class MemoryStore:
         with self.room as shelves:
             for queue in queues:
                 shelf = shelves[queue]
-                taken: list[tuple[datetime, str]] = []
+                taken: dict[tuple[datetime, str], None] = {}
                 while len(taken) < limit and (wake := shelf.next_due()) is not None and wake <= now:
-                    entry = heappop(shelf.dues)
-                    if entry not in taken:
-                        taken.append(entry)
+                    taken[heappop(shelf.dues)] = None
                 nexts.append(shelf.next_due())
                 for entry in taken:
                     heappush(shelf.dues, entry)

@@ -1,16 +1,14 @@
 """StorePort on Redis: a schedule lives in the slot of the queue that it feeds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
 
-from chronoq.adapters.codec import (
-    encode,
-    encode_cursor,
-    expected_text,
-)
+from chronoq.adapters.codec import encode
+from chronoq.adapters.cursors import encode_cursor, expected_text
 from chronoq.adapters.redis.calls import Call, Command, Operation, Word, texts
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.sweep_plans import PlanSweep
@@ -67,28 +65,20 @@ class RedisStore:
     def due(
         self, queues: Sequence[str], *, now: datetime, limit: int
     ) -> tuple[list[Due], list[datetime | None]]:
-        def call(queue: str) -> Call[tuple[list[Due], datetime | None]]:
+        def call(queue: str) -> Call[Any]:
             keys = self.server.keys.of(queue)
-
-            def parse(reply: Any) -> tuple[list[Due], datetime | None]:
-                ids, records, cursors, failures, following = reply
-                rows = zip(ids, records, cursors, failures, strict=True)
-                found = [
-                    Due(
-                        self.server.records.stored(ScheduleId(queue, id.decode()), record, cursor),
-                        failures=int(failed or 0),
-                    )
-                    for id, record, cursor, failed in rows
-                ]
-                return found, from_ms(int(float(following))) if following else None
-
             places = (keys.dues, keys.schedules, keys.cursors, keys.failures)
-            return Call(self.server.scripts["due"], places, (to_ms(now), min(limit, _MOST_DUE)), parse)
+            return Call(self.server.scripts["due"], places, (to_ms(now), min(limit, _MOST_DUE)), _rows)
 
-        replies = self.server.wire.run_all([call(queue) for queue in queues])
-        return self._with_runs([due for found, _ in replies for due in found]), [
-            following for _, following in replies
+        looks = self.server.wire.run_all([call(queue) for queue in queues])
+        ids = [ScheduleId(queue, key) for queue, look in zip(queues, looks, strict=True) for key in look[0]]
+        rows = (row for _, columns, _ in looks for row in zip(*columns, strict=True))
+        stored = self.server.records.stored
+        found = [
+            Due(stored(id, record, cursor), live, int(failed or 0))
+            for id, live, (record, cursor, failed) in zip(ids, self._live(ids), rows, strict=True)
         ]
+        return found, [following for *_, following in looks]
 
     def fire(self, firings: Sequence[Firing], *, fence: int | None, now: datetime) -> list[Fired]:
         return self.server.spread(
@@ -134,14 +124,14 @@ class RedisStore:
             else []
         )
 
-    def _with_runs(self, found: list[Due]) -> list[Due]:
-        """Their live runs are counted after their cursors were read: whoever adds one moves the cursor."""
-        calls = [
-            Command(("SCARD", self.server.keys.of(due.stored.id.queue).runs(due.stored.id.key)), int)
-            for due in found
-        ]
-        lives = self.server.wire.run_all(calls)
-        return [Due(due.stored, live, due.failures) for due, live in zip(found, lives, strict=True)]
+    def _live(self, ids: Sequence[ScheduleId]) -> Iterable[int]:
+        """How many live runs they have, counted after their cursors were read: whoever adds one moves the cursor."""
+
+        def call(queue: str, part: list[ScheduleId]) -> Call[list[int]]:
+            keys = self.server.keys.of(queue)
+            return Call(self.server.scripts["live"], [keys.runs(id.key) for id in part], (), list)
+
+        return self.server.spread(ids, queue=_queue_of, call=call) if ids else ()
 
     def _fire(self, queue: str, firings: list[Firing], fence: int | None, now: datetime) -> Call[list[Fired]]:
         keys = self.server.keys.of(queue)
@@ -159,15 +149,26 @@ class RedisStore:
                 wake_word(firing.cursor),
             )
             args += (int(firing.stop), int(firing.forgive), len(firing.jobs), len(firing.outcomes))
-            args += (encode(outcome) for outcome in firing.outcomes)
+            args += map(_outcome, firing.outcomes)
             for job in firing.jobs:
-                args += (job.id.key, int(job.options.priority), not_before(job.due, now))
+                args += (job.id.key, int(job.options.priority), _not_before(job.due, now))
                 args += (int(job.run_of is not None), self.server.records.job(job))
         places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
         script = self.server.scripts["fire"]
         return Call(
             script, places, args, lambda reply: [_FIRED[one] for one in reply], again=False, durable=True
         )
+
+
+def _rows(reply: Any) -> tuple[list[str], list[Any], datetime | None]:
+    """The schedules; their records, cursors and failures; when the next one is due."""
+    ids, *columns, following = reply
+    return texts(ids), columns, from_ms(int(float(following))) if following else None
+
+
+_outcome = lru_cache(maxsize=256)(encode)
+_not_before = lru_cache(maxsize=256)(not_before)
+"""Schedules that fire together have these in common."""
 
 
 def _queue_of(id: ScheduleId) -> str:

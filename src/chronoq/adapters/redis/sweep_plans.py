@@ -5,7 +5,8 @@ from datetime import datetime
 
 from attrs import frozen
 
-from chronoq.adapters.codec import Malformed, read_cursor
+from chronoq.adapters.codec import Malformed
+from chronoq.adapters.cursors import read_cursor
 from chronoq.adapters.redis.calls import AT_ONCE, Call
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.words import wake_word

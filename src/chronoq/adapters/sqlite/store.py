@@ -7,7 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from chronoq.adapters.codec import encode, encode_cursor, expected_text, up_ms
+from chronoq.adapters.codec import encode, up_ms
+from chronoq.adapters.cursors import encode_cursor, expected_text
 from chronoq.adapters.sqlite.arrivals import Taken, add_jobs
 from chronoq.adapters.sqlite.common import by_queue, earliest, sooner
 from chronoq.adapters.sqlite.database import Database, Step
