@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoq.app.fetcher import PATIENCE, POLL
+from chronoq.app.fetcher import MOST, PATIENCE, POLL
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.job import Pause, State
 from chronoq.domain.retry import Failure
@@ -140,6 +140,16 @@ def test_with_every_slot_taken_it_asks_for_nothing() -> None:
     asked = bench.outage.calls["claim"]
     assert bench.fetch() == POLL
     assert bench.outage.calls["claim"] == asked
+
+
+def test_while_there_is_more_than_one_claim_brings_it_asks_again_at_once() -> None:
+    bench = Bench(slots=8)
+    bench.hands.pace.mean = 0.0001  # as after many short jobs: a hundred for each slot
+    bench.put(*(f"j{number}" for number in range(900)))
+    assert bench.fetch() == 0 * S
+    assert len(bench.hands.held) == MOST
+    assert bench.fetch() > 0 * S
+    assert len(bench.hands.held) == 800
 
 
 def test_it_looks_again_when_the_next_delayed_job_is_due() -> None:

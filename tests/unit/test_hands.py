@@ -45,3 +45,21 @@ def test_a_run_that_somebody_else_let_go_of_leaves_nothing_behind() -> None:
     assert hands.drop(run)
     assert not hands.finish(run, Done(), now=NOW)
     assert hands.empty
+
+
+def test_among_short_jobs_one_that_was_kept_waiting_hardly_counts() -> None:
+    pace = Pace()
+    for _ in range(500):
+        pace.saw(timedelta(microseconds=50))
+    assert pace.depth == Pace.DEEPEST
+    pace.saw(timedelta(milliseconds=40))
+    assert pace.depth >= Pace.DEEPEST // 2
+
+
+def test_when_jobs_become_long_fewer_are_held_soon() -> None:
+    pace = Pace()
+    for _ in range(500):
+        pace.saw(timedelta(microseconds=50))
+    for _ in range(10):
+        pace.saw(timedelta(seconds=1))
+    assert pace.depth == 1

@@ -76,24 +76,27 @@ def encode_job(job: Job) -> bytes:
 def decode_job(id: JobId, record: bytes) -> Job:
     try:
         options, envelope, payload = record.split(b"\n", 2)
-        task, enqueued, due, *origin = orjson.loads(envelope)
-        if type(task) is not str or type(enqueued) is not int or type(due) is not int:
-            raise ValueError("its envelope is not [task, enqueued, due, origin]")
+        task, due, enqueued, origin = _envelope(envelope)
         return Job(
             id,
             task,
             payload,
-            _moment_at(due),
-            _moment_at(enqueued),
+            due,
+            enqueued,
             _options(options) if options else DEFAULTS,
-            _origin(id, origin[0]) if origin and origin[0] else None,
+            _origin(id, origin) if origin else None,
         )
     except Exception as error:  # whatever it is, the record is to blame
         raise Malformed(f"the job's record cannot be read: {reason(error)}") from None
 
 
-_moment_at = lru_cache(maxsize=256)(from_ms)
-"""Jobs that come together were enqueued together: thrice as fast as making it anew."""
+@lru_cache(maxsize=256)
+def _envelope(text: bytes) -> tuple[str, datetime, datetime, Any]:
+    """Task, due time, time of enqueueing and the form of the origin: the same for jobs that were enqueued together."""
+    task, enqueued, due, *origin = orjson.loads(text)
+    if type(task) is not str or type(enqueued) is not int or type(due) is not int:
+        raise ValueError("its envelope is not [task, enqueued, due, origin]")
+    return task, from_ms(due), from_ms(enqueued), origin[0] if origin else None
 
 
 def fingerprint(job: Job) -> str:

@@ -103,6 +103,8 @@ class Fetcher:
         if self.wary and runs:
             self.wary, self.heard = False, True
             return now
+        if len(found) == free and self.hands.free_slots(adrift=self.threads.adrift):
+            return now  # there is more: it comes while these run
         return min(following or now + POLL, self._rest(now))
 
     def _rest(self, now: datetime) -> datetime:

@@ -56,9 +56,12 @@ class Pace:
 
     HOLD = 0.05
     DEEPEST = 100
+    SHORT = 0.005
 
     def saw(self, length: timedelta) -> None:
-        self.mean += (length.total_seconds() - self.mean) * 0.1
+        # of the last ten; of the last hundred where all are short: one whose thread had to wait for the
+        # others would else count for more than it is
+        self.mean += (length.total_seconds() - self.mean) * (0.1 if self.mean > self.SHORT else 0.01)
 
     def saw_longer(self, length: timedelta) -> None:
         """Something runs that long already: hold no more than fits, whatever was seen before."""

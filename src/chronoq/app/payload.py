@@ -78,7 +78,7 @@ def encoded(value: Any) -> bytes:
 
 def _deep(data: bytes) -> bool:
     """Whether JSON is nested too deep. Only what has so many brackets is walked."""
-    if data.count(b"[") + data.count(b"{") <= DEPTH:
+    if len(data) <= DEPTH or data.count(b"[") + data.count(b"{") <= DEPTH:
         return False
     level = [orjson.loads(data)]
     for _ in range(DEPTH):

@@ -86,9 +86,12 @@ def excused(verdict: Verdict) -> bool:
 
 def before_start(claim: Claim, *, now: datetime) -> Verdict | None:
     """The verdict on a job that must not start, or None when it may."""
-    if claim.job.defect:
-        return Dead(Failure("BadRecord", claim.job.defect))
-    expires_at = claim.job.expires_at
+    job = claim.job
+    if job.defect:
+        return Dead(Failure("BadRecord", job.defect))
+    if job.options.expires is None:
+        return None
+    expires_at = job.expires_at
     return Expired() if expires_at is not None and expires_at <= now else None
 
 

@@ -46,7 +46,8 @@ if #keys > 0 then
   for i, key in ipairs(keys) do
     leases[2 * i - 1], leases[2 * i] = ARGV[3], key
     written[2 * i - 1], written[2 * i], histories[i] = key, first, ''
-    local token, rest = string.match(claims[i] or '', '^(%d+)(:%d+:%d+:)')
+    local token, rest
+    if claims[i] then token, rest = string.match(claims[i], '^(%d+)(:%d+:%d+:)') end
     if token then
       histories[i] = string.format('%d', token + 1) .. rest
       written[2 * i] = histories[i] .. ARGV[4]

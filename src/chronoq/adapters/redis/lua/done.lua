@@ -21,8 +21,13 @@ end
 if #gone == 0 then return answers end
 
 redis.call('ZREM', KEYS[1], unpack(gone)) -- first: what shrinks is allowed on a full server
-for _, place in ipairs({KEYS[2], KEYS[3], KEYS[4], KEYS[5]}) do redis.call('HDEL', place, unpack(gone)) end
-redis.call('SREM', KEYS[6], unpack(gone))
+redis.call('HDEL', KEYS[2], unpack(gone))
+redis.call('HDEL', KEYS[3], unpack(gone))
+-- mostly there are none: to ask first is cheaper than to name all jobs to each
+for _, place in ipairs({KEYS[4], KEYS[5]}) do
+  if redis.call('EXISTS', place) == 1 then redis.call('HDEL', place, unpack(gone)) end
+end
+if redis.call('EXISTS', KEYS[6]) == 1 then redis.call('SREM', KEYS[6], unpack(gone)) end
 for i = 1, count do
   if answers[i] == 1 then redis.call('SET', KEYS[FIXED + i], ARGV[3 * i + 3], 'PX', ARGV[3]) end
 end
