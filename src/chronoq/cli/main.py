@@ -28,6 +28,7 @@ LAZY = {
     "stats": ("stats:stats", "Everything in figures."),
     "backup": ("upkeep:backup", "Copy a store that is a file, while everybody goes on."),
     "vacuum": ("upkeep:vacuum", "Give the room of what is gone back to the disk."),
+    "migrate": ("migrate:migrate", "Take over what another scheduler, such as rq-scheduler, has planned."),
     "copy": ("upkeep:copy", "Store what one URL holds in another, while nothing runs."),
     "doctor": ("doctor:doctor", "What is amiss with the backend and the processes, and what to do."),
     "healthcheck": (

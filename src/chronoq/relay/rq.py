@@ -50,7 +50,7 @@ class RqRelay:
             )
         client = redis.Redis.from_pool(address.pool())
         try:
-            shared = self.url is None or _same_database(client, settings.url)
+            shared = self.url is None or same_database(client, settings.url)
             blueprint = Blueprint(client, self.queue or queue, self.serializer)
         except (RedisError, OSError) as error:
             client.close()
@@ -61,7 +61,7 @@ class RqRelay:
         return RqDelivery(client, address, Keys(settings.namespace), load_scripts(), blueprint, shared)
 
 
-def _same_database(client: redis.Redis, url: str) -> bool:
+def same_database(client: redis.Redis, url: str) -> bool:
     """Whether `url` leads to the database on which `client` works."""
     if url.partition("://")[0] not in ONE_SERVER:
         return False

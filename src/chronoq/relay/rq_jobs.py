@@ -119,7 +119,15 @@ class Blueprint:
 
     def states(self, jobs: Sequence[Job]) -> list[str]:
         """What RQ says of each; "" where it knows nothing (any more). Read without its serializer."""
-        return states(self.client, [id_in_rq(job) for job in jobs])
+        ids = [id_in_rq(job) for job in jobs]
+        found = states(self.client, ids)
+        waiting = [id for id, state in zip(ids, found, strict=True) if state == JobStatus.SCHEDULED.value]
+        if not waiting:
+            return found
+        # rq-scheduler writes that word too, for what RQ has nowhere in line
+        known: Any = self.client.zmscore(self.queue.scheduled_job_registry.key, waiting)
+        unknown = {id for id, score in zip(waiting, known, strict=True) if score is None}
+        return ["" if id in unknown else state for id, state in zip(ids, found, strict=True)]
 
     def verdict(self, claim: Claim, state: str, *, now: datetime) -> Verdict:
         """What follows for our job from what RQ says of its own."""

@@ -1,0 +1,1 @@
+"""Moving in: what another scheduler has planned becomes schedules and jobs here."""

@@ -1,0 +1,146 @@
+"""What rq-scheduler's record of a job says, read by RQ's own library."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import redis
+from attrs import frozen
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.job import Job as RqJob
+from rq.serializers import DefaultSerializer, JSONSerializer
+
+from chronoq.domain.errors import ChronoqError
+from chronoq.migrate.source import Line
+from chronoq.relay.rq_entry import PLACES, Entry, call_payload
+from chronoq.relay.rq_jobs import ALLOWED, rq_job_id
+
+
+class Stays(Exception):
+    """A line cannot be moved: why, and what to do."""
+
+    def __init__(self, why: str, todo: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.todo = todo
+
+
+@frozen
+class Old:
+    """A line as rq-scheduler means it. `notes`: what will be another way than before."""
+
+    entry: Entry
+    notes: tuple[str, ...] = ()
+
+
+def read(line: Line, client: redis.Redis, *, trust_pickle: bool, limit: int) -> Old:
+    """What this line is. Records are JSON, or pickled: the latter are read only with `trust_pickle`, by RQ.
+
+    Errors: `Stays`.
+    """
+    job = _restored(line, client, trust_pickle)
+    if job.instance is not None:
+        raise Stays(
+            f"it calls a method of an object ({type(job.instance).__name__})",
+            "Schedule a function that makes the object.",
+        )
+    meta: dict[str, Any] = dict(job.meta)
+    own = {name: meta.pop(name, None) for name in (*PLACES, "queue_class_name")}
+    interval = _whole(own["interval"], "interval")
+    function = job.func_name or ""
+    notes = []
+    if interval == 0:
+        notes.append("its interval is 0, since rq-scheduler cuts fractions off, so it runs once")
+    if own["queue_class_name"]:
+        notes.append(f"its own queue class is not kept: {own['queue_class_name']}")
+    if not ALLOWED.fullmatch(line.id):
+        notes.append("under another id, for RQ does not allow the old one (any more)")
+    periodic = bool(interval or own["cron_string"])
+    try:
+        entry = Entry(
+            id=line.id if ALLOWED.fullmatch(line.id) else rq_job_id(line.id)[-128:],
+            function=function,
+            payload=call_payload(function, job.args, job.kwargs, limit=limit),
+            queue=job.origin or "default",
+            meta=meta,
+            rq=_options(job, periodic),
+            interval=timedelta(seconds=interval) if interval else None,
+            cron_string=None if interval else own["cron_string"],  # it looks at the interval first
+            repeat=_whole(own["repeat"], "repeat") if periodic else None,
+        )
+    except ChronoqError as error:
+        why, _, todo = str(error).partition(" Nothing was scheduled. ")
+        raise Stays(why, todo) from None
+    return Old(entry, tuple(notes))
+
+
+def _restored(line: Line, client: redis.Redis, trust_pickle: bool) -> RqJob:
+    if not line.fields:
+        raise Stays(
+            "RQ has no record of the job any more: it has expired, or was deleted",
+            "Create it anew: nobody knows what it ran, and rq-scheduler drops it without a word.",
+        )
+    reason = ""
+    for serializer in (JSONSerializer, DefaultSerializer)[: 1 + trust_pickle]:
+        job = RqJob("read", connection=client, serializer=serializer)
+        try:
+            job.restore(dict(line.fields))
+            if not isinstance(job.args, list | tuple) or not isinstance(job.kwargs, Mapping):
+                raise TypeError("it has no list of arguments")
+            if set(job.meta) == {"unserialized"}:
+                raise ValueError("its meta cannot be read")
+        except NoSuchJobError:
+            raise Stays("RQ's record of the job has no data", "Create it anew.") from None
+        except (DeserializationError, ValueError, TypeError, AttributeError, KeyError) as error:
+            reason = str(error.__cause__ or error)
+        else:
+            return job
+    if not trust_pickle:
+        raise Stays(
+            "its record is pickled, as RQ does by default",
+            "Unpickling runs whatever somebody has put there. If only programs of your own can write to that "
+            "database, add --trust-pickle: then RQ's library reads it, as its workers do.",
+        )
+    raise Stays(
+        f"RQ cannot read its record ({reason})",
+        "Run this where the application's modules can be imported, or create it anew.",
+    )
+
+
+def _options(job: RqJob, periodic: bool) -> dict[str, Any]:
+    """What RQ was told of the job, as `rq_options` takes it."""
+    found: dict[str, Any] = {
+        name: getattr(job, name)
+        for name in ("timeout", "result_ttl", "ttl", "failure_ttl")
+        if getattr(job, name) is not None
+    }
+    if periodic and found.get("result_ttl") == -1:
+        del found["result_ttl"]  # it kept the record, from which rq-scheduler made the next run
+    if job.description and job.description != job.get_call_string():
+        found["description"] = job.description
+    if job.enqueue_at_front:
+        found["at_front"] = True
+    if job._dependency_ids:
+        found["depends_on"] = [_text(id) for id in job._dependency_ids]
+        if job.allow_dependency_failures:
+            found["allow_failure"] = True
+    if job.retries_left:
+        found["retry"] = {"max": job.retries_left}
+        if job.retry_intervals:
+            found["retry"]["interval"] = job.retry_intervals
+    for ours, theirs in (("on_success", "success"), ("on_failure", "failure"), ("on_stopped", "stopped")):
+        if name := getattr(job, f"_{theirs}_callback_name"):
+            timeout = getattr(job, f"_{theirs}_callback_timeout")
+            found[ours] = {"func": name} | ({} if timeout is None else {"timeout": timeout})
+    return found
+
+
+def _text(id: bytes | str) -> str:
+    return id.decode() if isinstance(id, bytes) else id
+
+
+def _whole(value: Any, what: str) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError):
+        raise Stays(f"its {what} is {value!r}, which is no number", "Create it anew.") from None
