@@ -180,14 +180,6 @@ class Lockstep(RuleBasedStateMachine):
         self.known.add(fresh)
         return fresh
 
-    def lingers(self, id: JobId) -> bool:
-        """Whether a job was cancelled while ready, is forgotten, and no claim has passed its place in line.
-
-        Memory and Redis then know the id until one has; the port promises that to nobody.
-        """
-        marked = id.key in self.room.shelves[id.queue].skips
-        return marked and self.sides[0].queue.get([id], now=self.now) == [None]
-
     def dead(self) -> list[JobId]:
         found = (self.sides[0].queue.find(name, State.DEAD, now=self.now).items for name in QUEUES)
         return [one.job.id for items in found for one in items]
@@ -218,7 +210,6 @@ class Lockstep(RuleBasedStateMachine):
             Job(self.fresh(one) if fresh else one, task, payload, self.now + after, self.now, options)
             for one, fresh, (task, payload), after, options in many
         ]
-        jobs = [job for job in jobs if not self.lingers(job.id)]
         limits = None if room is None else {"x": room}
         self.ask(lambda side: side.queue.submit(jobs, now=self.now, room=limits))
 
@@ -227,7 +218,7 @@ class Lockstep(RuleBasedStateMachine):
         """Take over what stands somewhere here, as if it came from elsewhere."""
         live = (State.DELAYED, State.READY, State.DEAD)
         found = [one for one in self.sides[0].queue.get(sorted(self.known), now=self.now) if one]
-        standing = [one for one in found if one.state in live and not self.lingers(one.job.id)]
+        standing = [one for one in found if one.state in live]
         picked = [
             evolve(one, job=evolve(one.job, id=self.fresh(one.job.id) if fresh else one.job.id))
             for one in self.pick(which, standing)
@@ -460,7 +451,6 @@ class Lockstep(RuleBasedStateMachine):
         self.fire(self.pick(which, self.steps[::-1]), fence)
 
     def fire(self, steps: list[Firing], fence: int | None) -> None:
-        steps = [step for step in steps if not any(self.lingers(job.id) for job in step.jobs)]
         answers = self.ask(lambda side: side.store.fire(steps, fence=fence, now=self.now))
         for step, answer in zip(steps, answers, strict=True):
             self.steps.append(step)

@@ -162,8 +162,7 @@ class QueuePort(Protocol):
     def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         """Forget how jobs ended, and that they were: their ids are free again. False: no ending is remembered.
 
-        Dead letters and live jobs stay. A job that was cancelled in the midst of a very long queue may stay
-        remembered: False.
+        Dead letters and live jobs stay.
         """
         ...
 

@@ -201,7 +201,7 @@ def _taken(shelf: Shelf, job: Job, now: datetime) -> Submitted | None:
         return Submitted.DUPLICATE if shelf.jobs[key].job.same_work(job) else Submitted.CONFLICT
     if memory := shelf.remembered(key, now=now):
         return Submitted.DUPLICATE if memory.work == fingerprint(job) else Submitted.CONFLICT
-    return Submitted.DUPLICATE if key in shelf.skips else None
+    return None
 
 
 def _adopt(shelf: Shelf, one: Snapshot, now: datetime) -> Submitted:

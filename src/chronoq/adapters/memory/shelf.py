@@ -85,6 +85,7 @@ class Shelf:
 
     def add(self, job: Job, *, now: datetime) -> None:
         """Store a new job: ready when due, else delayed."""
+        self.unmark(job.id.key)
         self.jobs[job.id.key] = Entry(job)
         self.stats["accepted"] += 1
         if job.run_of:
@@ -94,6 +95,7 @@ class Shelf:
     def adopt(self, entry: Entry, at: datetime | None, state: State, *, now: datetime) -> None:
         """Store a job with its history, where it stood elsewhere."""
         key = entry.job.id.key
+        self.unmark(key)
         self.jobs[key] = entry
         self.stats["accepted"] += 1
         if state is State.DEAD:
@@ -244,14 +246,17 @@ class Shelf:
         return memory if memory and memory.until > now else None
 
     def dismiss(self, key: str, *, now: datetime) -> bool:
-        """Forget one ending now, with the mark that a cancelled job has left. False: it is not remembered."""
+        """Forget one ending now. False: it is not remembered."""
         known = self.remembered(key, now=now) is not None
         self.ended.pop(key, None)
+        return known
+
+    def unmark(self, key: str) -> None:
+        """Clear the place in line that a job has left which was cancelled while ready."""
         if key in self.skips:
             self.skips.remove(key)
             for lane in self.ready:
                 lane.pop(key, None)
-        return known
 
     def forget(self, now: datetime) -> None:
         """Let go of a few endings that nobody can ask for any more, so that memory stays bounded."""

@@ -115,7 +115,7 @@ def _fire(shelf: Shelf, firing: Firing, fence: int | None, now: datetime) -> Fir
         shelf.stops.update(key for key in shelf.runs.get(firing.id.key, ()) if key in shelf.leases)
     for job in firing.jobs:
         key = job.id.key
-        if key not in shelf.jobs and key not in shelf.skips and not shelf.remembered(key, now=now):
+        if key not in shelf.jobs and not shelf.remembered(key, now=now):
             shelf.add(job, now=now)
     plan.cursor = firing.cursor
     plan.ledger.extendleft(firing.outcomes)

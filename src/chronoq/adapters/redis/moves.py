@@ -42,8 +42,6 @@ _MOST = 1000
 _PROMOTED_PER_CLAIM = 500
 _HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
 _CANCELS = (Cancel.GONE, Cancel.CANCELLED, Cancel.ASKED, Cancel.STOPPED)
-_NEAR = 1000
-"""How far from either end of a list the mark of a cancelled job is looked for."""
 
 
 class Moves:
@@ -79,8 +77,8 @@ class Moves:
     def _accept(self, queue: str, jobs: list[Job], now: datetime) -> Call[list[Submitted]] | None:
         """The short call for jobs that are all due, of one priority and of no schedule; None for others."""
         keys, records, priority = self.server.keys.of(queue), self.server.records, jobs[0].options.priority
-        places = [keys.jobs, keys.skips, keys.stats, keys.work, keys.ready[priority]]
-        words: list[Word] = [str(to_ms(now))]
+        places = [keys.jobs, keys.skips, keys.stats, keys.work, *keys.ready]
+        words: list[Word] = [str(to_ms(now)), str(5 + priority)]
         for job in jobs:
             if job.origin is not None or job.due > now or job.options.priority is not priority:
                 return None
@@ -312,9 +310,8 @@ class Moves:
     def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         def call(queue: str, part: list[JobId]) -> Call[list[bool]]:
             keys = self.server.keys.of(queue)
-            places = (keys.skips, *keys.ready, *(keys.ending(id.key) for id in part))
-            args: list[Word] = [to_ms(now), _NEAR, *(id.key for id in part)]
-            return Call(self.server.scripts["forget"], places, args, yes_or_no, again=False)
+            places = [keys.ending(id.key) for id in part]
+            return Call(self.server.scripts["forget"], places, (to_ms(now),), yes_or_no, again=False)
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 
@@ -355,8 +352,6 @@ def _unknown(jobs: Sequence[Job], error: Exception) -> str:
 def _submitted(job: Job, answer: Any, records: Records, now: datetime) -> Submitted:
     if answer == 2:
         return Submitted.FULL
-    if answer == 3:
-        return Submitted.DUPLICATE
     kind, text = answer
     work = text.decode() if kind == b"ended" else fingerprint(records.read_job(job.id, text, now=now))
     return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT

@@ -1,9 +1,11 @@
 """Cancelling, reviving and purging: what people do to jobs."""
 
+from datetime import timedelta
+
 import pytest
 from attrs import evolve
 
-from chronoq.domain.job import ENDED, LIVE, Ending, Options, Pause, State
+from chronoq.domain.job import ENDED, LIVE, Ending, Options, Pause, Priority, State
 from chronoq.domain.ports import Cancel, Hold, QueuePort, Submitted
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, after_lapse
 from chronoq.testing.contracts.chapter import Chapter
@@ -288,6 +290,29 @@ class Cancelling(Chapter):
         assert queue.forget([jid()], now=NOW) == [False]
         assert queue.submit([job(task="other")], now=NOW) == [Submitted.ACCEPTED]
 
+    @pytest.mark.parametrize("after", [timedelta(), HOUR])
+    @pytest.mark.parametrize("priority", [Priority.HIGH, Priority.NORMAL, Priority.LOW])
+    def test_an_id_that_was_cancelled_in_line_is_free_when_nobody_remembers_it(
+        self, queue: QueuePort, after: timedelta, priority: Priority
+    ) -> None:
+        """Q1, Q4: although no claim has passed its place in line meanwhile"""
+        options, later = Options(result_ttl=90 * S), NOW + 90 * S
+        queue.submit([job(name, options=options) for name in "abc"], now=NOW)
+        queue.cancel(jids("ab"), now=NOW)
+        again = job("a", task="other", due=later + after, options=evolve(options, priority=priority))
+        assert queue.submit([again, job("d", options=options)], now=later) == [Submitted.ACCEPTED] * 2
+        counts = queue.counts([MAIL], now=later)[0]
+        assert (counts.accepted, counts.ready + counts.delayed, counts.cancelled) == (5, 3, 2)
+        found = keys(take(queue, 5, now=later))
+        due = {
+            Priority.HIGH: ["a", "c", "d"],
+            Priority.NORMAL: ["c", "a", "d"],
+            Priority.LOW: ["c", "d", "a"],
+        }
+        assert found == (list("cd") if after else due[priority])
+        if after:
+            assert keys(take(queue, 5, now=later + after)) == ["a"]
+
     @pytest.mark.parametrize("where", LIVE)
     def test_what_lives_is_not_forgotten(self, queue: QueuePort, where: State) -> None:
         bring(queue, where)
@@ -295,7 +320,7 @@ class Cancelling(Chapter):
         assert queue.forget([jid(), jid("ghost"), jid("a", "nowhere")], now=NOW) == [False, False, False]
         assert (seen(queue), queue.counts([MAIL], now=NOW)) == before
 
-    def test_a_forgotten_cancellation_leaves_no_mark_in_its_queue(self, queue: QueuePort) -> None:
+    def test_a_forgotten_cancellation_leaves_its_id_free(self, queue: QueuePort) -> None:
         """Who asks again under the same id is not taken for the one that was cancelled"""
         add(queue, "a", "b", "c")
         queue.cancel(jids("bc"), now=NOW)

@@ -1,17 +1,17 @@
 -- Store new jobs that are due, of one priority and of no schedule, in a queue without a bound: each at most once
 -- by its key. What submit does for them, in fewer words: most submissions are so.
--- KEYS: jobs, skips, stats, wake:work, the ready list of that priority, then the ending of each job
--- ARGV: now; then for each job: key, record
+-- KEYS: jobs, skips, stats, wake:work, ready:0 .. ready:3, then the ending of each job
+-- ARGV: now, which of KEYS is the list of that priority; then for each job: key, record
 -- Returns for each job what submit does
-local FIXED, now, count = 5, tonumber(ARGV[1]), (#ARGV - 1) / 2
+local FIXED, now, lane, count = 8, tonumber(ARGV[1]), KEYS[tonumber(ARGV[2])], (#ARGV - 2) / 2
 
 local keys = {}
-for i = 1, count do keys[i] = ARGV[2 * i] end
+for i = 1, count do keys[i] = ARGV[1 + 2 * i] end
 local live = redis.call('HMGET', KEYS[1], unpack(keys))
 local ended = redis.call('MGET', unpack(KEYS, FIXED + 1))
 local skipped = redis.call('SMISMEMBER', KEYS[2], unpack(keys))
 
-local answers, records, added, new = {}, {}, {}, {}
+local answers, records, added, new, marked = {}, {}, {}, {}, {}
 for i = 1, count do
   local key = keys[i]
   local known = live[i] or new[key]
@@ -19,11 +19,10 @@ for i = 1, count do
     answers[i] = {'live', known}
   elseif ended[i] and tonumber(string.match(ended[i], '^%d+') or 0) > now then
     answers[i] = {'ended', string.match(ended[i], '^%d+ (%x+)') or '0'}
-  elseif skipped[i] == 1 then
-    answers[i] = 3
   else
-    local record = ARGV[2 * i + 1]
+    local record = ARGV[2 + 2 * i]
     answers[i], new[key] = 1, record
+    if skipped[i] == 1 then marked[#marked + 1] = key end
     added[#added + 1] = key
     records[2 * #added - 1], records[2 * #added] = key, record
   end
@@ -31,7 +30,12 @@ end
 if #added == 0 then return answers end
 
 redis.call('HSET', KEYS[1], unpack(records)) -- first: a full server refuses the whole here
-redis.call('RPUSH', KEYS[5], unpack(added))
+-- a forgotten job that was cancelled while ready has left its place in line: the new one takes none of it
+for _, key in ipairs(marked) do
+  redis.call('SREM', KEYS[2], key)
+  for place = 5, 8 do redis.call('LREM', KEYS[place], 1, key) end
+end
+redis.call('RPUSH', lane, unpack(added))
 redis.call('HINCRBY', KEYS[3], 'accepted', #added)
 local tokens = {}
 for i = 1, math.min(#added, 64 - redis.call('LLEN', KEYS[4])) do tokens[i] = '1' end

@@ -4,8 +4,7 @@
 -- ARGV: now, number of jobs; then for each job:
 --       key, place (delayed | ready | dead), priority, when it is due or died, history ('': never claimed),
 --       note ('': none), which of KEYS its schedule's runs are (0: none), record
--- Returns for each job: 1 stored, 3 a taken key whose work is not known any more,
---       {'live', record} or {'ended', fingerprint} of the job that has the key
+-- Returns for each job: 1 stored, {'live', record} or {'ended', fingerprint} of the job that has the key
 local FIRST, WIDTH, FIXED = 3, 8, 13
 local now, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local keys, endings = {}, {}
@@ -17,7 +16,7 @@ local live = redis.call('HMGET', KEYS[1], unpack(keys))
 local skipped = redis.call('SMISMEMBER', KEYS[2], unpack(keys))
 local ended = redis.call('MGET', unpack(endings))
 
-local answers, new = {}, {}
+local answers, new, marked = {}, {}, {}
 local records, claims, notes, later, buried, ready, runs, made = {}, {}, {}, {}, {}, {}, {}, 0
 for i, key in ipairs(keys) do
   local at = FIRST + (i - 1) * WIDTH
@@ -27,10 +26,9 @@ for i, key in ipairs(keys) do
     answers[i] = {'live', known}
   elseif ended[i] and tonumber(string.match(ended[i], '^%d+') or 0) > now then
     answers[i] = {'ended', string.match(ended[i], '^%d+ (%x+)') or '0'}
-  elseif skipped[i] == 1 then
-    answers[i] = 3
   else
     answers[i], new[key] = 1, ARGV[at + 7]
+    if skipped[i] == 1 then marked[#marked + 1] = key end
     records[#records + 1] = key
     records[#records + 1] = ARGV[at + 7]
     if ARGV[at + 4] ~= '' then
@@ -58,6 +56,11 @@ end
 if #records == 0 then return answers end
 
 redis.call('HSET', KEYS[1], unpack(records)) -- first: a full server refuses the whole here
+-- a forgotten job that was cancelled while ready has left its place in line: the new one takes none of it
+for _, key in ipairs(marked) do
+  redis.call('SREM', KEYS[2], key)
+  for lane = 10, 13 do redis.call('LREM', KEYS[lane], 1, key) end
+end
 if #claims > 0 then redis.call('HSET', KEYS[5], unpack(claims)) end
 if #notes > 0 then redis.call('HSET', KEYS[6], unpack(notes)) end
 if #buried > 0 then redis.call('ZADD', KEYS[7], unpack(buried)) end

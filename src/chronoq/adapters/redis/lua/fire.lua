@@ -43,7 +43,7 @@ local watched = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
 local earliest = math.min(tonumber(delayed) or math.huge, tonumber(watched) or math.huge)
 
 local applied, moved, new, made, sooner = {}, {}, {}, 0, false
-local records, cursors, later, ready = {}, {}, {}, {}
+local records, cursors, later, ready, marked = {}, {}, {}, {}, {}
 for i, step in ipairs(steps) do
   local id = ids[i]
   if (moved[id] or stored[i]) ~= ARGV[step.at + 1] then
@@ -59,8 +59,9 @@ for i, step in ipairs(steps) do
       local n, from = step.first + j - 1, step.job + 5 * (j - 1)
       local key, priority, due = keys[n], ARGV[from + 1], ARGV[from + 2]
       local known = ended[n] and tonumber(string.match(ended[n], '^%d+') or 0) > now
-      if not (live[n] or new[key] or known or skipped[n] == 1) then
+      if not (live[n] or new[key] or known) then
         new[key] = true
+        if skipped[n] == 1 then marked[#marked + 1] = key end
         records[#records + 1] = key
         records[#records + 1] = ARGV[from + 4]
         if ARGV[from + 3] == '1' then table.insert(step.added, key) end
@@ -83,6 +84,11 @@ if #applied == 0 then return answers end
 if #records > 0 then
   redis.call('HSET', KEYS[4], unpack(records))
   redis.call('HINCRBY', KEYS[6], 'accepted', #records / 2)
+end
+-- a forgotten job that was cancelled while ready has left its place in line: the new one takes none of it
+for _, key in ipairs(marked) do
+  redis.call('SREM', KEYS[5], key)
+  for lane = 10, 13 do redis.call('LREM', KEYS[lane], 1, key) end
 end
 redis.call('HSET', KEYS[1], unpack(cursors))
 if #later > 0 then redis.call('ZADD', KEYS[7], unpack(later)) end

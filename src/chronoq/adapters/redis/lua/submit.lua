@@ -3,8 +3,7 @@
 --       then the ending of each job, then the runs of schedules
 -- ARGV: now, room (-1: no bound), number of jobs; then for each job:
 --       key, priority, due, which of KEYS its schedule's runs are (0: none), record
--- Returns for each job: 1 stored, 2 no room, 3 a taken key whose work is not known any more,
---       {'live', record} or {'ended', fingerprint} of the job that has the key
+-- Returns for each job: 1 stored, 2 no room, {'live', record} or {'ended', fingerprint} of the job that has the key
 local FIRST, WIDTH, FIXED = 4, 5, 11
 local now, room, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
@@ -18,7 +17,7 @@ local skipped = redis.call('SMISMEMBER', KEYS[2], unpack(keys))
 local ended = redis.call('MGET', unpack(endings))
 local size = room >= 0 and redis.call('HLEN', KEYS[1]) or 0
 
-local answers, new = {}, {}
+local answers, new, marked = {}, {}, {}
 local records, later, ready, runs, made, first = {}, {}, {}, {}, 0, math.huge
 for i = 1, count do
   local at = FIRST + (i - 1) * WIDTH
@@ -28,13 +27,12 @@ for i = 1, count do
     answers[i] = {'live', known}
   elseif ended[i] and tonumber(string.match(ended[i], '^%d+') or 0) > now then
     answers[i] = {'ended', string.match(ended[i], '^%d+ (%x+)') or '0'}
-  elseif skipped[i] == 1 then
-    answers[i] = 3
   elseif room >= 0 and size >= room then
     answers[i] = 2
   else
     answers[i] = 1
     new[key] = record
+    if skipped[i] == 1 then marked[#marked + 1] = key end
     size = size + 1
     records[#records + 1] = key
     records[#records + 1] = record
@@ -59,6 +57,11 @@ if #later > 0 then
 end
 
 redis.call('HSET', KEYS[1], unpack(records)) -- first: a full server refuses the whole here
+-- a forgotten job that was cancelled while ready has left its place in line: the new one takes none of it
+for _, key in ipairs(marked) do
+  redis.call('SREM', KEYS[2], key)
+  for lane = 8, 11 do redis.call('LREM', KEYS[lane], 1, key) end
+end
 if #later > 0 then redis.call('ZADD', KEYS[4], unpack(later)) end
 for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[8 + priority], unpack(lane)) end
 for _, run in ipairs(runs) do redis.call('SADD', run[1], run[2]) end
