@@ -236,7 +236,9 @@ class Checker:
                 self.fail("L3", f"{poison} kills its {record.kills}th worker, {most} are allowed")
         for run in held:
             other = self.jobs.holds(run.claim)
-            if other is not None and other.job.id != poison:
+            if other is None or other.job.id == poison or other.until is None:
+                continue
+            if other.until > self.now():  # a lease that has run out before is charged for that
                 other.blamed[run.claim.token] = poison
 
     def acknowledged(self, id: JobId) -> None:
