@@ -122,9 +122,11 @@ class Server:
             self._process.wait()
             self._process = None
 
-    def restart(self) -> None:
-        """Kill it and start it again on the same address; the data are lost unless `aof=True`."""
+    def restart(self, *options: str) -> None:
+        """Kill it and start it again on the same address, with these options more; the data are lost unless
+        `aof=True`."""
         self.kill()
+        self._options += options
         self.start()
 
     def pause(self) -> None:

@@ -147,18 +147,17 @@ class Node(Server):
 class Nodes(_Group):
     """A cluster of `masters` masters, each with so many `replicas`; the slots are spread evenly."""
 
-    def __init__(self, kind: str = "valkey-9.1", *, masters: int = 3, replicas: int = 0) -> None:
+    def __init__(self, kind: str = "valkey-9.1", *options: str, masters: int = 3, replicas: int = 0) -> None:
         super().__init__()
         self._kind = kind
+        self._options = options
         self._masters = masters
         self._replicas = replicas
         self.servers: list[Server] = []
 
     def _start(self) -> None:
-        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(QUICK * 2)]
-        options += ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]
         for _ in range(self._masters * (1 + self._replicas)):
-            self.servers.append(self._stack.enter_context(Node(self._kind, *options)))
+            self._node(*self._options)
         first, *others = self.servers
         masters = self.servers[: self._masters]
         for number, master in enumerate(masters):
@@ -171,6 +170,20 @@ class Nodes(_Group):
         for number, replica in enumerate(self.servers[self._masters :]):
             ask(replica, "CLUSTER", "REPLICATE", self.id(masters[number % self._masters]))
         eventually(lambda: all(self._is_whole(server) for server in self.servers), 30)
+
+    def _node(self, *options: str) -> Server:
+        ours = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(QUICK * 2)]
+        ours += ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]
+        self.servers.append(self._stack.enter_context(Node(self._kind, *ours, *options)))
+        return self.servers[-1]
+
+    def add(self, *options: str) -> Server:
+        """One more master, which serves no slot yet."""
+        added = self._node(*options)
+        ask(added, "CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
+        eventually(lambda: all(self._sees_all(server) for server in self.servers), 30)
+        eventually(lambda: b"cluster_state:ok" in ask(added, "CLUSTER", "INFO"), 30)
+        return added
 
     def url(self) -> str:
         return f"redis+cluster://{','.join(f'127.0.0.1:{server.port}' for server in self.servers)}"

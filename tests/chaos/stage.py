@@ -20,6 +20,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import Ledger, What
 from tests.chaos.proxy import Proxy
 from tests.chaos.roles import Plan
+from tests.chaos.witness import Witness
 from tests.servers import Server
 
 SHORT = {"lease": "2s", "lock_ttl": "1s"}
@@ -36,6 +37,7 @@ class Stage:
         self.stack = stack
         self.ledger = Ledger(folder / "ledger")
         self.proxy: Proxy | None = None
+        self.witness: Witness | None = None
         self.workers: Fleet | None = None
         self.schedulers: Fleet | None = None
         self.producers: Fleet | None = None
@@ -46,6 +48,10 @@ class Stage:
     ) -> Server:
         self.server = self.stack.enter_context(server(kind, *options, tcp=True, **given))
         return self.server
+
+    def watch(self) -> None:
+        """Notice what the server forgets when it falls."""
+        self.witness = self.stack.enter_context(Witness(self.server))
 
     def intercept(self, **options: Any) -> Proxy:
         """From now on `plan` leads through a proxy."""

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from redis.crc import key_slot
 
 from chronoq import Scheduler, Task, errors
 from chronoq.adapters.memory import open_backend as open_memory
 from chronoq.adapters.redis import open_backend
 from chronoq.domain.durability import IN_MEMORY, Durability
 from chronoq.domain.errors import BackendError, BadSetting, NotDurable, NotReady, Unknown
+from chronoq.domain.identity import JobId
 from chronoq.domain.job import Job, Pause, State
 from chronoq.domain.ports import Backend, Cancel, Opening, Submitted
 from chronoq.domain.schedule import Firing
@@ -139,6 +141,46 @@ def test_an_aof_that_is_turned_off_later_is_noticed(new_server: NewServer) -> No
     server.client().config_set("appendonly", "yes")
     assert eventually(lambda: _submitted(backend, "b")) is Submitted.DUPLICATE
     backend.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_comes_back_with_other_settings_is_sent_nothing(
+    new_server: NewServer, kind: str
+) -> None:
+    server = new_server(kind, aof=True)
+    backend = opened(server.url(), "aof")
+    backend.queue.submit([job("a")], now=NOW)
+    server.restart("--appendfsync", "everysec")
+    with pytest.raises(
+        BackendError, match=r"'aof' cannot be had .*appendfsync is everysec.*Nothing was sent"
+    ):
+        backend.queue.submit([job("b")], now=NOW)
+    assert [one and one.job.id.key for one in backend.queue.get(ids("a", "b"), now=NOW)] == ["a", None]
+    server.client().config_set("appendfsync", "always")
+    assert backend.queue.submit([job("b")], now=NOW) == [Submitted.ACCEPTED]
+    backend.close()
+
+
+def ids(*keys: str) -> list[JobId]:
+    return [job(key).id for key in keys]
+
+
+@pytest.mark.xdist_group("cluster")
+def test_a_master_that_joins_later_is_looked_at_before_anything_is_sent_to_it() -> None:
+    always = ("--appendonly", "yes", "--appendfsync", "always")
+    with Nodes("valkey-9.1", *always, masters=1) as nodes:
+        backend = opened(nodes.url(), "aof")
+        backend.queue.submit([job("a")], now=NOW)
+        added = nodes.add()
+        nodes.move(key_slot(b"mail"), added)
+        why = rf"'aof' cannot be had at redis://127.0.0.1:{added.port}/0: its appendonly is no. Set appendonly yes"
+        with pytest.raises(BackendError, match=why):
+            backend.queue.submit([job("b")], now=NOW)
+        assert [one and one.job.id.key for one in backend.queue.get(ids("a", "b"), now=NOW)] == ["a", None]
+        for name, value in (("appendfsync", "always"), ("appendonly", "yes")):
+            added.client().config_set(name, value)
+        assert eventually(lambda: _submitted(backend, "b")) is Submitted.ACCEPTED
+        backend.close()
 
 
 def _submitted(backend: Backend, key: str) -> Submitted | None:

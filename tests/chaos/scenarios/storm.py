@@ -9,7 +9,16 @@ from typing import Any
 
 from attrs import field, frozen
 
-from tests.chaos.checker import back_after, check_jobs, check_ticks, pace, percentile, recoveries, resumptions
+from tests.chaos.checker import (
+    back_after,
+    check_jobs,
+    check_ticks,
+    pace,
+    percentile,
+    recoveries,
+    resumptions,
+    touched,
+)
 from tests.chaos.faults import Fault, at_work
 from tests.chaos.row import Row
 from tests.chaos.stage import Stage, on_stage
@@ -100,6 +109,8 @@ class Storm:
 
     def _build(self, stage: Stage) -> None:
         stage.serve("--appendfsync", self.fsync, aof=self.aof)
+        if self.aof and self.fsync != "always":
+            stage.watch()
         if self.proxy:
             stage.intercept()
         given = {
@@ -141,8 +152,17 @@ class Storm:
         found = resumptions(stage.ledger, [at for _, at in falls])
         if self.schedulers:
             check_ticks(stage.ledger, row, step=self.rhythm, schedules=self.schedules)
+        torn = stage.witness.torn if stage.witness else []
+        forgiven = touched(stage.ledger, torn)
+        check_jobs(stage.ledger, stage.backend, row, forgiven=forgiven)
+        if torn:
+            longest = max(end - start for start, end in torn)
+            row.notes.append(
+                f"{len(torn)} times the server had answered before it wrote (everysec): it forgot what was "
+                f"up to {longest:.1f} s old when it was back; {len(forgiven):,} jobs had something happen to "
+                "them then"
+            )
         if self.producers:
-            check_jobs(stage.ledger, stage.backend, row)
             found = recoveries(stage.ledger, falls) or resumptions(stage.ledger, outages)
         row.recovery_p50, row.recovery_p99 = percentile(found, 0.5), percentile(found, 0.99)
         row.expect(

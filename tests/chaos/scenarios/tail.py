@@ -10,8 +10,7 @@ from time import monotonic, sleep
 
 from attrs import frozen
 
-from tests.chaos.checker import check_jobs, counts
-from tests.chaos.ledger import Ledger
+from tests.chaos.checker import check_jobs, counts, touched
 from tests.chaos.row import Row
 from tests.chaos.stage import Stage, on_stage
 
@@ -121,10 +120,3 @@ def cut(file: Path, least: int, stage: Stage) -> tuple[int, int]:
     with file.open("r+b") as open_file:
         open_file.truncate(keep)
     return size, keep
-
-
-def touched(ledger: Ledger, spans: list[tuple[float, float]]) -> frozenset[str]:
-    """The ids to which something happened in these spans of time."""
-    return frozenset(
-        fact.key for fact in ledger.all() if any(start <= fact.at <= end + 0.5 for start, end in spans)
-    )

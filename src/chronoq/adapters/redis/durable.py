@@ -1,29 +1,50 @@
 """Durability on Redis: one command more at the end of a round trip, and its count checked."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
+from redis.exceptions import ResponseError
 
 from chronoq.adapters.redis import trouble
-from chronoq.adapters.redis.address import TIMEOUT
+from chronoq.adapters.redis.address import TIMEOUT, Address, Line
 from chronoq.adapters.redis.calls import Command, Word
 from chronoq.adapters.redis.link import Link
 from chronoq.domain.durability import IN_MEMORY, Durability, refused
-from chronoq.domain.errors import BackendError, NotDurable, NotReady, Unreachable
+from chronoq.domain.errors import BackendError, BadSetting, NotDurable, NotReady, Unreachable
 
 PATIENCE = 2.0
 """Seconds that a confirmation may take, or half of the socket's timeout where that is less."""
 
+_APPEND = ("CONFIG", "GET", "append*")
+
 
 @frozen
 class Confirmation:
-    """Sent after operations that are to be durable, on their connection: it answers for all that went before."""
+    """Sent after operations that are to be durable, on their connection: it answers for all that went before.
+
+    Without `words`, the server's answer itself is enough.
+    """
 
     wanted: Durability
     words: Sequence[Word]
     where: str
+
+    def meet(self, connection: Line, where: Address) -> None:
+        """Before the first of them on a new connection. The server may have joined since the start, or have been
+        started anew with other settings. Errors: `BackendError` when it cannot give what is wanted; redis-py's."""
+        if not self.wanted.synced:
+            return  # replicas are counted after each write
+        try:
+            connection.send_command(*_APPEND)
+            refusal = _unfit(self.wanted, str(where), _settings(connection.read_response()))
+        except ResponseError as error:
+            if trouble.word_of(error) not in ("", "NOPERM"):
+                raise
+            refusal = _unseen(self.wanted, str(where))
+        if refusal:
+            raise BackendError(f"{refusal} Nothing was sent there.")
 
     def check(self, reply: Any) -> BackendError | None:
         """What to raise for that reply: `NotDurable`, `Lost` when the server is the primary no more, or nothing."""
@@ -45,7 +66,7 @@ class Confirmation:
 
 
 def confirmation(link: Link, wanted: Durability) -> Confirmation | None:
-    """What makes a server's acknowledgements as durable as is wanted; None when they are so by themselves.
+    """What makes a server's acknowledgements as durable as is wanted; None when nothing more is.
 
     Errors: `BadSetting` when the server is not set up for it; `NotReady` when it has too few replicas now.
     """
@@ -61,7 +82,7 @@ def confirmation(link: Link, wanted: Durability) -> Confirmation | None:
     words = ("WAITAOF", 1, 0, within)
     for server in servers:
         _check_disk(server, wanted)
-    return Confirmation(wanted, words, where) if all(_knows(one, words) for one in servers) else None
+    return Confirmation(wanted, words if all(_knows(one, words) for one in servers) else (), where)
 
 
 def _count_replicas(server: Link, wanted: Durability) -> None:
@@ -82,19 +103,26 @@ def _check_disk(server: Link, wanted: Durability) -> None:
     use count what was written but not yet synced."""
     where = str(server.address)
     try:
-        found = server.run(Command(("CONFIG", "GET", "append*"), _settings))
+        found = server.run(Command(_APPEND, _settings))
     except (Unreachable, NotReady):
         raise
     except BackendError as error:
-        raise refused(
-            *(wanted, where, "CONFIG GET, which would tell how it is set up, is not allowed"),
-            "Allow it to this user, or ask for less.",
-        ) from error
+        raise _unseen(wanted, where) from error
+    if refusal := _unfit(wanted, where, found):
+        raise refusal
+
+
+def _unfit(wanted: Durability, where: str, found: Mapping[str, str]) -> BadSetting | None:
     for name, value in (("appendonly", "yes"), ("appendfsync", "always")):
         if (has := found.get(name)) != value:
-            raise refused(
-                *(wanted, where, f"its {name} is {has}"), f"Set {name} {value} there, or ask for less."
-            )
+            advice = f"Set {name} {value} there, or ask for less."
+            return refused(wanted, where, f"its {name} is {has}", advice)
+    return None
+
+
+def _unseen(wanted: Durability, where: str) -> BadSetting:
+    why = "CONFIG GET, which would tell how it is set up, is not allowed"
+    return refused(wanted, where, why, "Allow it to this user, or ask for less.")
 
 
 def _knows(server: Link, words: Sequence[Word]) -> bool:

@@ -47,6 +47,8 @@ class Wire:
         self._pid = getpid()
         self._idle: deque[tuple[Line, float]] = deque()
         self._brought: set[str] = set()
+        self._met: set[Line] = set()
+        """Connections to a server that was found to give the durability that was asked for."""
 
     def run(self, operation: Operation[T]) -> T:
         return self.run_all([operation])[0]
@@ -100,6 +102,7 @@ class Wire:
             self._idle.append((connection, monotonic()))
             return
         connection.disconnect()
+        self._met.discard(connection)
         self._pool.release(cast("Connection", connection))
 
     def _leave(self) -> None:
@@ -156,6 +159,9 @@ class Wire:
         if last and not any(one.durable for one in operations):
             last = None
         try:
+            if last:
+                self._meet(connection, last)
+                last = last if last.words else None
             replies = self._answers(connection, operations, [last.words] if last else [])
             broken = any(isinstance(reply, Exception) and trouble.leaves(reply) for reply in replies)
         finally:
@@ -169,6 +175,15 @@ class Wire:
                 if answer and one.durable and not isinstance(replies[at], Exception):
                     replies[at] = answer
         return replies
+
+    def _meet(self, connection: Line, confirmation: Confirmation) -> None:
+        if connection not in self._met:
+            try:
+                confirmation.meet(connection, self.address)
+            except (RedisError, OSError) as error:
+                self.on_loss()
+                raise self._no_connection(error) from error
+            self._met.add(connection)
 
     def _answers(
         self, connection: Line, operations: Sequence[Operation[T]], last: list[Sequence[Word]]
