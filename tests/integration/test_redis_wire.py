@@ -15,7 +15,7 @@ from attrs import evolve
 from chronoq import Scheduler
 from chronoq.adapters.redis import RedisClock, open_backend
 from chronoq.adapters.redis.address import Address
-from chronoq.adapters.redis.calls import Command
+from chronoq.adapters.redis.calls import Command, Stream
 from chronoq.adapters.redis.wire import Wire
 from chronoq.domain.errors import (
     BackendError,
@@ -219,9 +219,9 @@ class Counting(Wire):
 
     trips = 0
 
-    def _exchange(self, connection, requests):  # type: ignore[no-untyped-def]
+    def _exchange(self, connection, requests, **how):  # type: ignore[no-untyped-def]
         self.trips += 1
-        return super()._exchange(connection, requests)
+        return super()._exchange(connection, requests, **how)
 
 
 def test_several_queues_are_one_round_trip(redis_url: str) -> None:
@@ -242,6 +242,30 @@ def test_several_queues_are_one_round_trip(redis_url: str) -> None:
         assert wire.trips == before + 1
     wire.close()
     backend.close()
+
+
+def test_what_is_made_is_sent_before_the_next_is_made(redis_url: str) -> None:
+    wire, other = Wire(Address(redis_url)), Wire(Address(redis_url))
+
+    def second() -> Command[bool]:
+        eventually(lambda: other.run(Command(("EXISTS", "first"), bool)))
+        return Command(("SET", "second", "1"), bool)
+
+    assert wire.run_all(Stream([lambda: Command(("SET", "first", "1"), bool), second])) == [True, True]
+    wire.close()
+    other.close()
+
+
+def test_one_that_cannot_be_made_leaves_no_answer_behind_for_the_next_to_ask(redis_url: str) -> None:
+    wire = Wire(Address(redis_url))
+
+    def broken() -> Command[bool]:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        wire.run_all(Stream([lambda: Command(("SET", "first", "1"), bool), broken]))
+    assert wire.run(Command(("ECHO", "mine"), bytes)) == b"mine"
+    wire.close()
 
 
 class Cutting:

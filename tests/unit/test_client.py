@@ -387,9 +387,9 @@ def test_a_chunk_that_is_lost_is_an_answer_for_each_of_its_jobs(app: Scheduler) 
     with Drill(app, workers=0) as drill:
         drill.queue.fail("submit", times=1)
         with pytest.raises(errors.BatchError) as caught:
-            app.enqueue_many([double.job(n) for n in range(600)])
+            app.enqueue_many([double.job(n) for n in range(1_200)])
         kinds = [type(answer).__name__ for answer in caught.value.answers]
-        assert kinds == ["Unreachable"] * 600
+        assert kinds == ["Unreachable"] * 1_200
     assert "were not sent" in str(caught.value.answers[-1])
     assert app.backend.queue.counts(["default"], now=app.backend.clock.now())[0].accepted == 0
 

@@ -210,7 +210,7 @@ class Scheduler:
         return self.declared.job(task, args, kwargs, given, settings=self._configured.settings, now=now)
 
     def enqueue_many(self, jobs: Iterable[Job]) -> list[JobHandle[Any]]:
-        """Store many jobs, a round trip per few hundred; handles in order.
+        """Store many jobs, a round trip per thousand; handles in order.
 
         All are tried, until the backend does not answer. Errors: `BatchError`, whose `answers` hold
         a handle or an error for each.

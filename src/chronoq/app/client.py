@@ -13,7 +13,7 @@ from chronoq.domain.job import Ending, Job, State
 from chronoq.domain.ports import Backend, Submitted
 from chronoq.domain.time import ZERO, brief
 
-CHUNK = 500
+CHUNK = 1000
 
 
 @define

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from chronoq.adapters.records import Records
-from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts
+from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts, Stream
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.link import Link
 from chronoq.adapters.redis.names import QueueNames
@@ -46,6 +46,8 @@ class Server:
             return only[-1]
         spread = Spread.of(items, queue=queue, call=call, weight=weight)
         first: list[Operation[Any]] = [one for name in spread.queues for one in before(name)]
+        if not first:
+            return spread.join(self.wire.run_all(spread.calls))
         return spread.join(self.wire.run_all([*first, *spread.calls])[len(first) :])
 
 
@@ -54,7 +56,7 @@ class Spread(Generic[T]):
     """A batch as calls, a call or more for each queue; `spots`: which items each one is about."""
 
     queues: list[str]
-    calls: list[Operation[list[T]]]
+    calls: Stream[list[T]]
     spots: list[Sequence[int]]
 
     @classmethod
@@ -71,7 +73,11 @@ class Spread(Generic[T]):
             all[queue(item)].append(spot)
         weights = list(map(weight, items))
         parts = [(name, part) for name, spots in all.items() for part in portions(spots, weights)]
-        calls = [call(name, [items[at] for at in part]) for name, part in parts]
+
+        def maker(name: str, part: Sequence[int]) -> Callable[[], Operation[list[T]]]:
+            return lambda: call(name, [items[at] for at in part])
+
+        calls = Stream([maker(name, part) for name, part in parts])
         return cls(list(all), calls, [part for _, part in parts])
 
     def join(self, replies: Sequence[list[T]]) -> list[T]:

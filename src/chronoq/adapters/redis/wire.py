@@ -1,8 +1,9 @@
 """Runs operations on one server, one round trip for as many as are given."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from os import getpid
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -14,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
-from chronoq.adapters.redis.calls import Call, Operation, Word, popping
+from chronoq.adapters.redis.calls import Call, Operation, Stream, Word, popping
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 
@@ -190,24 +191,31 @@ class Wire:
     ) -> list[Any]:
         """One for each, after sending what the server has forgotten: what it does not know it has not run."""
         # a script's first use brings its text: sent after a refusal, it would come behind the rest of its batch
-        replies = self._exchange(connection, [*_in_full(operations, self._brought), *last])
+        step_by_step = isinstance(operations, Stream)
+        requests = chain(_in_full(operations, self._brought), last)
+        replies = self._exchange(connection, requests, step_by_step=step_by_step)
         for _ in range(FORGOTTEN):
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not unknown:
                 break
-            again = self._exchange(connection, [*_in_full([operations[at] for at in unknown], set()), *last])
+            again = self._exchange(
+                connection, chain(_in_full([operations[at] for at in unknown], set()), last)
+            )
             for at, reply in zip([*unknown, *range(-len(last), 0)], again, strict=True):
                 replies[at] = reply
         return replies
 
-    def _exchange(self, connection: Line, requests: Sequence[Sequence[Word]]) -> list[Any]:
-        """One reply, or the server's error, for each request."""
+    def _exchange(
+        self, connection: Line, requests: Iterable[Sequence[Word]], *, step_by_step: bool = False
+    ) -> list[Any]:
+        """One reply, or the server's error, for each request. Sent together, or one by one as they are made."""
+        asked = 0
         try:
-            if len(requests) == 1:  # most round trips that somebody waits for
-                connection.send_packed_command([_packed(requests[0])], check_health=False)
-                return [_reply(connection)]
-            connection.send_packed_command([b"".join(map(_packed, requests))], check_health=False)
-            return [_reply(connection) for _ in requests]
+            packed = map(_packed, requests)
+            for part in zip(packed) if step_by_step else [list(packed)]:
+                connection.send_packed_command([b"".join(part)], check_health=False)
+                asked += len(part)
+            return [_reply(connection) for _ in range(asked)]
         except (RedisError, OSError) as error:
             self.on_loss()
             raise trouble.refused(self.address, error) or trouble.lost(self.address, error) from error
@@ -230,13 +238,11 @@ def _reply(connection: Line) -> Any:
         return error
 
 
-def _in_full(operations: Sequence[Operation[Any]], brought: set[str]) -> list[Sequence[Word]]:
+def _in_full(operations: Iterable[Operation[Any]], brought: set[str]) -> Iterator[Sequence[Word]]:
     """The calls, of which the first of each script brings its text, unless that was brought before."""
-    requests: list[Sequence[Word]] = []
     for one in operations:
         if isinstance(one, Call) and one.script.sha not in brought:
             brought.add(one.script.sha)
-            requests.append(one.words_in_full)
+            yield one.words_in_full
         else:
-            requests.append(one.words)
-    return requests
+            yield one.words

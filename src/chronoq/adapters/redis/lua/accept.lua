@@ -9,7 +9,7 @@ local keys = {}
 for i = 1, count do keys[i] = ARGV[1 + 2 * i] end
 local live = redis.call('HMGET', KEYS[1], unpack(keys))
 local ended = redis.call('MGET', unpack(KEYS, FIXED + 1))
-local skipped = redis.call('SMISMEMBER', KEYS[2], unpack(keys))
+local skipped = redis.call('EXISTS', KEYS[2]) == 1 and redis.call('SMISMEMBER', KEYS[2], unpack(keys)) or {}
 
 local answers, records, added, new, marked = {}, {}, {}, {}, {}
 for i = 1, count do
