@@ -20,7 +20,7 @@ from chronoq.domain.lease import Process as Card
 from chronoq.domain.ports import Backend
 from chronoq.domain.time import ZERO
 from tests.simulator.hub import Alarm, Hub, Process, running
-from tests.simulator.wire import front
+from tests.simulator.wire import Wire
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
@@ -100,9 +100,9 @@ class Slots:
 def lines(world: World, process: Process, true: Backend) -> Backend:
     """The backend as `process` sees it: every call on the wire, and a clock of its own."""
     return Backend(
-        queue=front(world, process, true.queue),
-        store=front(world, process, true.store),
-        lock=front(world, process, true.lock),
+        queue=Wire(world, process, true.queue),
+        store=Wire(world, process, true.store),
+        lock=Wire(world, process, true.lock),
         life=true.life,
         clock=process,
         close=lambda: None,

@@ -78,8 +78,9 @@ class Checker:
         """The store has carried this out."""
         if self.found is not None:
             return
-        if kwargs.get("now", EPOCH) > self.now():
-            self.fail("S6", f"{process.name} takes it for {kwargs['now']}, and it is {self.now()}")
+        now = kwargs.get("now")
+        if now is not None and now > self.now():
+            self.fail("S6", f"{process.name} takes it for {now}, and it is {self.now()}")
         if verb in READS:
             return
         if verb == "release" and isinstance(args[0], Lease):
@@ -94,14 +95,14 @@ class Checker:
         if verb in ("report", "expired", "acquire", "renew", "release lock"):
             return
         self.changes += 1
-        if verb == "claim":
-            granted = {claim.job.id for claim in answer.claims}
-            settled = [id for id in touched if id not in granted]
-            self._look_at(list(granted), "Q2")
-            self._look_at(settled, "Q3")
-        else:
-            self._look_at(touched, ABOUT.get(verb, "Q3"))
-        self._count({id.queue: None for id in touched})
+        if touched:
+            if verb == "claim":
+                granted = {claim.job.id for claim in answer.claims}
+                self._look_at(list(granted), "Q2")
+                self._look_at([id for id in touched if id not in granted], "Q3")
+            else:
+                self._look_at(touched, ABOUT.get(verb, "Q3"))
+            self._count({id.queue: None for id in touched})
         if self.changes % OFTEN == 0:
             self.look()
 
@@ -137,8 +138,6 @@ class Checker:
 
     def _count(self, queues: dict[str, None]) -> None:
         """Q10: the books of these queues balance."""
-        if not queues:
-            return
         for counts in self.true.queue.counts(list(queues), now=self.now()):
             mine = self.jobs.count(counts.queue)
             if not counts.balanced or shown_counts(counts) != right_counts(mine):
@@ -148,15 +147,17 @@ class Checker:
 
     def look(self) -> None:
         """Q1: each live job is in the one place where it has to be, and nowhere else."""
-        for queue in list(self.jobs.counts):
-            for state in LIVE:
-                items = self.true.queue.find(queue, state, now=self.now(), limit=1_000).items
-                shown = sorted(one.job.id for one in items)
-                right = sorted(
-                    id for id, one in self.jobs.live.items() if one.state is state and id.queue == queue
-                )
-                if shown != right:
-                    self.fail("Q1", f"{state} in {queue} are {right}, shown are {shown}")
+        places: dict[tuple[str, State], list[str]] = {
+            (queue, state): [] for queue in self.jobs.counts for state in LIVE
+        }
+        for id, record in self.jobs.live.items():
+            places[id.queue, record.state].append(id.key)
+        for (queue, state), right in places.items():
+            items = self.true.queue.find(queue, state, now=self.now(), limit=1_000).items
+            shown = [one.job.id.key for one in items if one.job.id.queue == queue]
+            if len(shown) != len(items) or sorted(shown) != sorted(right):
+                ids = [str(one.job.id) for one in items]
+                self.fail("Q1", f"{state} in {queue} are {sorted(right)}, shown are {sorted(ids)}")
 
     def _ended(self, verdicts: Sequence[tuple[Any, Verdict]], answers: Sequence[bool]) -> None:
         for (claim, verdict), kept in zip(verdicts, answers, strict=True):

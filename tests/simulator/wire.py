@@ -6,6 +6,7 @@ still in the middle of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from chronoq.domain.job import Claim, Job
 from chronoq.domain.ports import Claimed
 from chronoq.domain.schedule import Cursor, Firing, Schedule
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze
-from chronoq.testing.outage import Front, lost
+from chronoq.testing.outage import lost
 from tests.simulator.hub import Killed, Process
 
 if TYPE_CHECKING:
@@ -39,15 +40,26 @@ class Weather:
 
 
 class Wire:
-    """One port as one process sees it."""
+    """One port as one process sees it: it has the verbs of the true one, each made when it is first asked for."""
 
     def __init__(self, world: World, process: Process, true: Any) -> None:
         self.world = world
         self.process = process
         self.true = true
 
-    def __call__(self, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        world, process, hub = self.world, self.process, self.world.hub
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        getattr(self.true, verb)  # only what there is
+        call = self.call
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            return call(verb, args, kwargs)
+
+        self.__dict__[verb] = called
+        return called
+
+    def call(self, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        world, process = self.world, self.process
+        hub = world.hub
         if not process.alive:
             raise Killed
         if world.calm or hub.current is None:
@@ -137,8 +149,3 @@ def brief(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(map(brief, value))}]"
     return str(value)
-
-
-def front(world: World, process: Process, true: Any) -> Any:
-    """The port that `process` gets instead of the true one."""
-    return Front(true, Wire(world, process, true))

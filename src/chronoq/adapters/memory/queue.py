@@ -15,6 +15,7 @@ from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, crashed, excused, leads_to
 
 PROMOTED_PER_CLAIM = 500
+_COUNTED = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed", "lost", "mended")
 
 
 @frozen
@@ -357,7 +358,7 @@ def _listed(shelf: Shelf, state: State, now: datetime) -> list[str]:
 
 
 def _counts(shelf: Shelf, now: datetime) -> Counts:
-    names = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed", "lost", "mended")
+    stats = shelf.stats
     return Counts(
         shelf.name,
         delayed=len(shelf.delayed),
@@ -365,5 +366,5 @@ def _counts(shelf: Shelf, now: datetime) -> Counts:
         running=len(shelf.leases),
         dead=len(shelf.dead),
         pause=shelf.pause if shelf.pause and shelf.pause.holds(now) else None,
-        **{name: shelf.stats[name] for name in names},
+        **{name: stats[name] for name in _COUNTED if name in stats},
     )
