@@ -15,6 +15,7 @@ LAZY = {
     "scheduler": ("scheduler:scheduler", "Fire schedules and move jobs that come due, until stopped."),
     "worker": ("worker:worker", "Run jobs until stopped."),
     "relay": ("relay:relay", "Hand due jobs over to another engine, such as RQ, until stopped."),
+    "rqscheduler": ("rqscheduler:rqscheduler", "rq-scheduler's command: schedules for RQ's workers."),
     "dev": ("dev:dev", "Scheduler and worker in one process, restarted when a source file changes."),
     "demo": ("demo:demo", "See it work: no server, four schedules, a live view."),
     "enqueue": ("enqueue:enqueue", "Enqueue a job of TASK with JSON arguments."),

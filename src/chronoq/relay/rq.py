@@ -16,8 +16,9 @@ from chronoq.domain.masking import masked
 from chronoq.relay.names import by_name
 from chronoq.relay.rq_delivery import RqDelivery
 from chronoq.relay.rq_jobs import Blueprint, check_options, rq_job_id
+from chronoq.relay.rq_jobs import states as rq_states
 
-__all__ = ["RqRelay", "by_name", "rq_job_id", "rq_options"]
+__all__ = ["RqRelay", "by_name", "rq_job_id", "rq_options", "rq_states"]
 
 ONE_SERVER = ("redis", "rediss", "unix")
 
@@ -31,6 +32,7 @@ class RqRelay:
     given; None: RQ's default, which is pickle. `follow`: follow every job to its end, so that its result and
     failure are known here; runs of a schedule whose next run depends on it always are followed.
     `unregistered`: tasks that the application does not declare go there too, their name being the function's.
+    `queue_class`, `job_class`: subclasses of RQ's own, or their dotted names, by which RQ's jobs are enqueued.
     """
 
     url: str | None = field(default=None, repr=lambda url: repr(url and masked(url)))
@@ -38,6 +40,8 @@ class RqRelay:
     serializer: str | None = None
     follow: bool = False
     unregistered: bool = False
+    queue_class: type[Any] | str | None = None
+    job_class: type[Any] | str | None = None
 
     def connect(self, settings: Settings, queue: str) -> RqDelivery:
         """Errors: `BadSetting` for an address that is no single Redis server; `BackendError`."""
@@ -50,8 +54,19 @@ class RqRelay:
             )
         client = redis.Redis.from_pool(address.pool())
         try:
+<<<<<<< HEAD
             shared = self.url is None or same_database(client, settings.url)
             blueprint = Blueprint(client, self.queue or queue, self.serializer)
+=======
+            shared = self.url is None or _same_database(client, settings.url)
+            blueprint = Blueprint(
+                client,
+                self.queue or queue,
+                self.serializer,
+                queue_class=self.queue_class,
+                job_class=self.job_class,
+            )
+>>>>>>> 3b9a05e (Add the familiar face of rq-scheduler: its Scheduler and its command over chronoq's engine)
         except (RedisError, OSError) as error:
             client.close()
             raise trouble.refused(address, error) or trouble.unreachable(address, error) from error

@@ -205,7 +205,7 @@ class Entry:
 
     def _options(self, **more: Any) -> Any:
         periodic: dict[str, Any] = {
-            "interval": self.interval and _plain_seconds(self.interval),
+            "interval": self.interval and plain_seconds(self.interval),
             "cron_string": self.cron_string,
             "use_local_timezone": self.tz != "UTC" if self.cron_string is not None else None,
             "repeat": self.repeat,
@@ -243,6 +243,7 @@ class Entry:
         return evolve(made, repeat=most)
 
 
-def _plain_seconds(length: timedelta) -> int | float:
+def plain_seconds(length: timedelta) -> int | float:
+    """Seconds as people write them: 60, 0.5."""
     seconds = length.total_seconds()
     return int(seconds) if seconds.is_integer() else seconds

@@ -14,6 +14,7 @@ from rq.job import Dependency, JobStatus
 from rq.job import Job as RqJob
 from rq.results import Result
 from rq.serializers import DefaultSerializer, JSONSerializer, resolve_serializer
+from rq.utils import import_attribute
 
 from chronoq.app.relay import Parcel
 from chronoq.domain.errors import BadSetting, UnknownOption, near
@@ -38,6 +39,10 @@ ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,128}")
 SOONEST = timedelta(seconds=1)
 LATEST = timedelta(seconds=15)
 """Between two looks at a job that RQ has not ended yet."""
+
+LEAST = timedelta(milliseconds=50)
+LEAD = timedelta(milliseconds=100)
+"""So long before the next time of its schedule it is looked at once more."""
 
 
 def rq_job_id(id: JobId | str) -> str:
@@ -77,14 +82,24 @@ def check_options(options: Mapping[str, Any]) -> None:
 class Blueprint:
     """Makes RQ's jobs for one RQ queue, by RQ's own means."""
 
-    def __init__(self, client: redis.Redis, queue: str, serializer: str | None) -> None:
-        """Errors: `BadSetting` for a serializer that cannot be had."""
+    def __init__(
+        self,
+        client: redis.Redis,
+        queue: str,
+        serializer: str | None = None,
+        *,
+        queue_class: type[Queue] | str | None = None,
+        job_class: type[RqJob] | str | None = None,
+    ) -> None:
+        """Errors: `BadSetting` for a serializer or class that cannot be had."""
         self.client = client
         try:
             self.serializer = resolve_serializer(serializer)
         except (ImportError, AttributeError, ValueError, NotImplementedError) as error:
             raise BadSetting(f"serializer={serializer!r} cannot be used: {error}") from None
-        self.queue = Queue(queue, connection=client, serializer=self.serializer)
+        kind = _class(queue_class, Queue, "queue_class")
+        made_of = _class(job_class, RqJob, "job_class")
+        self.queue = kind(queue, connection=client, serializer=self.serializer, job_class=made_of)
 
     def make(self, parcel: Parcel, *, now: datetime) -> tuple[RqJob, bool]:
         """The RQ job of this parcel, and whether it goes to the front. Errors: `BadSetting`."""
@@ -143,11 +158,10 @@ class Blueprint:
         return Expired() if expires_at is not None and expires_at <= now else Done()
 
     def under_way(self, claim: Claim, state: str, *, now: datetime) -> Snooze:
-        """Until the next look; after a while about a third of the time that it has taken so far."""
-        looks = claim.token - claim.attempt
-        pause = min(SOONEST * 1.5 ** min(looks, 10), LATEST)
+        """Until the next look."""
         return Snooze(
-            now + pause, f"RQ has it in queue '{self.queue.name}' as {id_in_rq(claim.job)}: {state}."
+            now + _pause(claim, now),
+            f"RQ has it in queue '{self.queue.name}' as {id_in_rq(claim.job)}: {state}.",
         )
 
     def _result(self, job: Job) -> bytes:
@@ -172,12 +186,35 @@ class Blueprint:
         return RqJob(id_in_rq(job), connection=self.client, serializer=serializer)
 
 
+def _class(given: Any, base: type[Any], option: str) -> type[Any]:
+    """RQ's class, or one of the user's that is made of it."""
+    try:
+        found = import_attribute(given) if isinstance(given, str) else given or base
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadSetting(f"{option}={given!r} cannot be imported: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise BadSetting(f"{option}={given!r} is no subclass of rq's {base.__name__}.")
+    return found
+
+
 def states(client: redis.Redis, ids: Sequence[str]) -> list[str]:
     """What RQ says of each of its jobs; "" where it knows nothing (any more)."""
     with client.pipeline(transaction=False) as pipe:
         for id in ids:
             pipe.hget(RqJob.key_for(id), "status")
         return [_text(state) for state in pipe.execute()]
+
+
+def _pause(claim: Claim, now: datetime) -> timedelta:
+    """After a while about a third of the time that it has taken so far; a schedule that fires often is looked
+    after more often, and every one just before its next time, which may wait for this end.
+    """
+    looks, origin = claim.token - claim.attempt, claim.job.origin
+    length = origin.nominal - origin.start if origin and origin.start else ZERO
+    soonest = min(SOONEST, max(length / 4, LEAST)) if length else SOONEST
+    pause = min(soonest * 1.5 ** min(looks, 10), LATEST)
+    ahead = origin.nominal + length - LEAD - now if origin and length else ZERO
+    return ahead if ZERO < ahead < pause else pause
 
 
 def _text(found: bytes | str | None) -> str:
