@@ -19,7 +19,7 @@ from chronoq.adapters.redis.keys import Keys
 from chronoq.app.ticker import LOCK
 from chronoq.compat.rq_scheduler import Scheduler
 from chronoq.compat.rq_scheduler.entries import MOVED, REPLACES
-from chronoq.compat.rq_scheduler.surroundings import local_zone
+from chronoq.compat.rq_scheduler.surroundings import zone_here
 from chronoq.domain.firing import fire
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Pause
@@ -81,7 +81,7 @@ def test_a_time_zone_without_a_name_is_refused(scheduler: Scheduler, monkeypatch
     with pytest.raises(errors.UnknownTimeZone):
         scheduler.cron("0 9 * * *", greet, ["a"], use_local_timezone=True)
     monkeypatch.setenv("TZ", "")
-    assert local_zone()  # this machine says its own
+    assert zone_here()  # this machine says its own
 
 
 def test_two_schedulers_at_work_at_the_same_time_deliver_each_job_once(
@@ -199,7 +199,12 @@ def test_times_keep_their_milliseconds(scheduler: Scheduler, client: redis.Redis
     scheduler.change_execution_time("single", utcnow() + S / 4)
     scheduler.enqueue_jobs()
     assert ids(client) == []  # in rq-scheduler it would be due: the fraction is cut off
-    eventually(lambda: scheduler.enqueue_jobs() and ids(client))
+
+    def delivered() -> list[str]:
+        scheduler.enqueue_jobs()
+        return ids(client)
+
+    assert eventually(delivered) == ["single"]
 
 
 def test_a_slow_queue_gets_a_periodic_job_once_until_it_has_run(

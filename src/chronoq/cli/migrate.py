@@ -87,7 +87,7 @@ def prepared(
     except ImportError as error:
         raise Misuse(f"This needs RQ's library ({error}). Install it: pip install 'chronoq[rq]'") from None
     from chronoq.domain.time import zone
-    from chronoq.migrate.zones import local_zone
+    from chronoq.relay.zones import local_zone
 
     place, cli.url = cli.url, to or (None if cli.path else cli.url)
     app = cli.app()

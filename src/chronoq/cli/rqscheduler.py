@@ -19,15 +19,19 @@ if TYPE_CHECKING:
     from chronoq.compat.rq_scheduler.service import Service
 
 
+TAKEN = [one for one in GLOBAL if one.name in ("namespace", "no_color")]
+
+
 class FamiliarCommand(Command):
     """Its options are rq-scheduler's, where `-q` and `-v` say something else than with us."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        own = click.Command.get_params(self, ctx)
-        return [*own, *(one for one in GLOBAL if one.name in ("namespace", "no_color"))]
+        return [*click.Command.get_params(self, ctx), *TAKEN]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        click.Command.format_options(self, ctx, formatter)
+        for title, options in (("Options", click.Command.get_params(self, ctx)), ("Global options", TAKEN)):
+            with formatter.section(title):
+                formatter.write_dl([said for one in options if (said := one.get_help_record(ctx))])
 
 
 @click.command(cls=FamiliarCommand)

@@ -54,11 +54,7 @@ class RqRelay:
             )
         client = redis.Redis.from_pool(address.pool())
         try:
-<<<<<<< HEAD
             shared = self.url is None or same_database(client, settings.url)
-            blueprint = Blueprint(client, self.queue or queue, self.serializer)
-=======
-            shared = self.url is None or _same_database(client, settings.url)
             blueprint = Blueprint(
                 client,
                 self.queue or queue,
@@ -66,7 +62,6 @@ class RqRelay:
                 queue_class=self.queue_class,
                 job_class=self.job_class,
             )
->>>>>>> 3b9a05e (Add the familiar face of rq-scheduler: its Scheduler and its command over chronoq's engine)
         except (RedisError, OSError) as error:
             client.close()
             raise trouble.refused(address, error) or trouble.unreachable(address, error) from error

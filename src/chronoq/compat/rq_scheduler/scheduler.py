@@ -16,7 +16,7 @@ from chronoq.compat.rq_scheduler.job import Job
 from chronoq.compat.rq_scheduler.making import Fn, entry_of
 from chronoq.compat.rq_scheduler.register import Registered
 from chronoq.compat.rq_scheduler.service import Service, wait_for_signal
-from chronoq.compat.rq_scheduler.surroundings import local_zone, url_of
+from chronoq.compat.rq_scheduler.surroundings import url_of, zone_here
 from chronoq.compat.rq_scheduler.turn import Turn
 from chronoq.domain.errors import BadSetting
 from chronoq.domain.time import EPOCH, up_to_ms
@@ -173,7 +173,7 @@ class Scheduler(Registered):
             args,
             kwargs,
             cron_string=cron_string,
-            tz=local_zone() if use_local_timezone else "UTC",
+            tz=zone_here() if use_local_timezone else "UTC",
             repeat=repeat,
             queue_name=queue_name,
             result_ttl=result_ttl,
@@ -263,7 +263,8 @@ class Scheduler(Registered):
         return Turn(self.application, self.relay, self.entries)
 
     def enqueue_jobs(self) -> list[Job]:
-        """Move what is due into RQ's queues, each once, whoever else does the same. Those that were due."""
+        """Move what is due into RQ's queues, each once, whoever else does the same. Those that were due
+        when it began."""
         due = list(self.get_jobs_to_queue())
         self.turn.take()
         return due

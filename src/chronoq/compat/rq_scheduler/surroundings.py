@@ -1,7 +1,5 @@
 """What the process is in: the server behind a connection, and the time zone of this machine."""
 
-import os
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,6 +8,7 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection
 
 from chronoq.domain.errors import BadSetting
 from chronoq.domain.time import zone
+from chronoq.relay.zones import local_zone
 
 KEPT = ("socket_timeout", "socket_connect_timeout", "client_name")
 """Options of a connection that go along, beside those of TLS. The others have no bearing on where it leads."""
@@ -52,23 +51,11 @@ def _login(user: str | None, password: str | None) -> str:
     return f"{quote(user or '', safe='')}:{quote(password or '', safe='')}@"
 
 
-def local_zone() -> str:
+def zone_here() -> str:
     """The name of this machine's time zone, or of the one in TZ. Errors: `BadSetting`, `UnknownTimeZone`."""
-    told = os.environ.get("TZ", "").removeprefix(":") or str(Path("/etc/localtime").resolve())
-    name = told.rpartition("zoneinfo/")[2]
-    if name == "/etc/localtime":  # a copy, not a link
-        name = _written() or ""
-        if not name and not Path("/etc/localtime").exists():
-            name = "UTC"
-    if not name:
+    found = local_zone()
+    if found is None:
         raise BadSetting(
             "use_local_timezone: this machine does not say the name of its time zone. Set TZ, as in TZ=Europe/Berlin."
         )
-    return zone(name).key
-
-
-def _written() -> str | None:
-    try:
-        return Path("/etc/timezone").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
+    return zone(found).key
