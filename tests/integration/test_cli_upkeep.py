@@ -231,7 +231,7 @@ def test_vacuum_gives_room_back_while_others_go_on(
     assert figures["after"] < 200_000
     source.queue.submit([due_now(source, "new")], now=source.clock.now())
     db = sqlite3.connect(path)
-    assert db.execute("SELECT count(*) FROM endings").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM jobs WHERE place = 'ended'").fetchone() == (0,)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from chronoq.adapters.codec import encode
+from chronoq.adapters.codec import encode, encode_ending, encode_job
 from chronoq.adapters.sqlite import open_backend
 from chronoq.adapters.sqlite.address import Address, refuse_remote
 from chronoq.adapters.sqlite.clock import shared_clock
 from chronoq.adapters.sqlite.ends import HEARD
-from chronoq.adapters.sqlite.opening import check_version
+from chronoq.adapters.sqlite.opening import OURS, check_version
 from chronoq.adapters.sqlite.queue import SqliteQueue
 from chronoq.adapters.sqlite.statements import SQL, schema
 from chronoq.adapters.system import SystemClock
@@ -25,8 +25,9 @@ from chronoq.domain.durability import Durability
 from chronoq.domain.errors import BackendError, BadSetting, NotReady, OtherSchema, TooOld, Unreachable
 from chronoq.domain.job import Options, State
 from chronoq.domain.lease import Kind, Process
-from chronoq.domain.ports import Backend, Opening
-from chronoq.domain.schema import Schema
+from chronoq.domain.ports import PLAIN, Backend, Opening, Submitted
+from chronoq.domain.schema import SCHEMA, Schema
+from chronoq.domain.time import to_ms
 from chronoq.domain.verdict import Done
 from chronoq.testing.contracts.values import HOUR, LEASE, MAIL, NOW, S, add, bring, jid, job, take, together
 from tests.proc import python
@@ -166,6 +167,70 @@ def test_the_file_of_a_neighbour_is_taken_as_it_is(backend: Backend, path: Path)
         with sqlite3.connect(path) as db:
             assert db.execute("SELECT schema FROM mark").fetchone() == (mark,)
         db.close()
+
+
+def _first_form(path: Path) -> None:
+    """A file as it was made when the schema had one step, with a job in each place."""
+    db = sqlite3.connect(path)
+    db.executescript(schema()[0])
+    db.execute("INSERT INTO mark (id, schema) VALUES (1, ?)", (encode(SCHEMA),))
+    db.execute(
+        "INSERT INTO queues (id, namespace, name, known, delayed, ready, running, dead, accepted, done, news, back)"
+        " VALUES (1, ?, ?, 1, 1, 1, 1, 1, 5, 1, 1, 2)",
+        (PLAIN.namespace, MAIL),
+    )
+    at, record, ending = to_ms(NOW), encode_job(job("x")), encode_ending(job("done"), State.DONE, at=NOW)
+    for name, when in (("delayed", at + 1000), ("ready", 2), ("running", at + 9000), ("dead", at)):
+        db.execute(
+            "INSERT INTO jobs (queue, key, place, priority, at, token, worker, record)"
+            " VALUES (1, ?, ?, 2, ?, 7, 'w', ?)",
+            (name, name, when, record),
+        )
+    db.executemany(
+        "INSERT INTO endings (queue, key, until, ending) VALUES (1, ?, ?, ?)",
+        [("done", to_ms(NOW + HOUR), ending), ("ready", at - 1, ending)],
+    )
+    db.execute("INSERT INTO news (queue, seq, key) VALUES (1, 1, 'done')")
+    db.execute(f"PRAGMA application_id = {OURS}")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+
+
+def test_a_file_of_the_first_form_is_brought_to_the_present_one_with_all_that_is_in_it(path: Path) -> None:
+    _first_form(path)
+    backend = open_backend(f"sqlite:///{path}{FAST}")
+    try:
+        names = ("delayed", "ready", "running", "dead", "done")
+        found = backend.queue.get([jid(name) for name in names], now=NOW)
+        assert [one and one.state for one in found] == [State(name) for name in names]
+        assert [one.token for one in found if one and one.state is not State.DONE] == [7, 7, 7, 7]
+        assert [one.job.id.key for one in backend.queue.find(MAIL, State.DONE, now=NOW).items] == ["done"]
+        assert backend.queue.submit([job("done")], now=NOW) == [Submitted.DUPLICATE]
+        assert [claim.id.key for claim in take(backend.queue, 9)] == ["ready"]
+    finally:
+        backend.close()
+    fresh = path.with_name("fresh.db")
+    open_backend(f"sqlite:///{fresh}{FAST}").close()
+    assert _form(path) == _form(fresh)
+
+
+def _form(path: Path) -> list[tuple[object, ...]]:
+    db = sqlite3.connect(path)
+    found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+    found.append(db.execute("PRAGMA user_version").fetchone())
+    db.close()
+    return found
+
+
+def test_an_ending_that_cannot_be_read_holds_no_id_up(backend: Backend, path: Path) -> None:
+    bring(backend.queue, State.DONE, job("one"))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE jobs SET record = x'00ff' WHERE place = 'ended'")
+    db.close()
+    assert backend.queue.get([jid("one")], now=NOW) == [None]
+    add(backend.queue, "one")
+    assert [claim.id.key for claim in take(backend.queue)] == ["one"]
 
 
 def test_a_damaged_file_says_so_and_is_not_overwritten(backend: Backend, path: Path) -> None:
@@ -338,7 +403,7 @@ def test_no_statement_on_a_hot_path_scans_a_table_or_sorts(backend: Backend, pat
     many = max(SQL[name].count("?"), SQL[name].count("?3") and 3)
     plan = [line for *_, line in db.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", _values(SQL[name], many))]
     db.close()
-    tables = ("queues", "jobs", "endings", "news", "schedules", "failures", "ledger", "locks", "processes")
+    tables = ("queues", "jobs", "news", "schedules", "failures", "ledger", "locks", "processes")
     scans = [line for line in plan if line.startswith("SCAN") and line.split()[1] in tables]
     assert not scans or name in SMALL, plan
     assert not [line for line in plan if "TEMP B-TREE FOR ORDER BY" in line], plan
@@ -522,7 +587,7 @@ def test_what_is_forgotten_leaves_the_file(backend: Backend, path: Path) -> None
         now += timedelta(minutes=5)
         db = sqlite3.connect(path)
         sizes.append(int(db.execute("PRAGMA page_count").fetchone()[0]))
-        left = db.execute("SELECT count(*) FROM endings").fetchone()[0]
+        left = db.execute("SELECT count(*) FROM jobs WHERE place = 'ended'").fetchone()[0]
         db.close()
         assert left <= 200
     results = 40 * 100 * 500

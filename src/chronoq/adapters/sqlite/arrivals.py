@@ -1,19 +1,19 @@
 """Jobs that are new to a file: which keys are taken, and where the others come to stand."""
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Self
 
 from attrs import define
 
-from chronoq.adapters.codec import fingerprint, is_work, schedule_of
+from chronoq.adapters.codec import Remembered, fingerprint, is_work, schedule_of
 from chronoq.adapters.records import Records
-from chronoq.adapters.sqlite.common import earliest, sooner
+from chronoq.adapters.sqlite.common import earliest, listed, sooner
 from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.written import not_before, note_text, remembered, standing
+from chronoq.domain.identity import JobId
 from chronoq.domain.job import Job, Snapshot, State
 from chronoq.domain.ports import Submitted
 from chronoq.domain.time import to_ms
@@ -25,15 +25,26 @@ class Taken:
 
     records: Records
     live: dict[str, bytes]
-    ended: dict[str, bytes]
+    ended: dict[str, Remembered]
     new: dict[str, Job]
     now: datetime
 
     @classmethod
     def among(cls, step: Step, row: Row, names: Sequence[str], now: datetime) -> Self:
-        asked = json.dumps(names)
-        live = dict(step.db.execute(SQL["jobs.taken"], (row.id, asked)).fetchall())
-        ended = dict(step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now))).fetchall())
+        if len(names) == 1:
+            found = step.db.execute(SQL["jobs.taken_one"], (row.id, names[0])).fetchall()
+        else:
+            found = step.db.execute(SQL["jobs.taken"], (row.id, listed(names))).fetchall()
+        live, ended, free = dict[str, bytes](), dict[str, Remembered](), list[int]()
+        for id, key, place, record in found:
+            if place != "ended":
+                live[key] = record
+            elif memory := remembered(JobId(row.name, key), record, now):
+                ended[key] = memory
+            else:
+                free.append(id)
+        if free:  # nothing is left to be said of these, but they would stand in the way
+            step.db.execute(SQL["jobs.remove"], (listed(free),))
         return cls(step.records, live, ended, {}, now)
 
     def told(self, job: Job) -> Submitted | None:
@@ -43,8 +54,8 @@ class Taken:
             work = fingerprint(other)
         elif key in self.live:
             work = fingerprint(self.records.read_job(job.id, self.live[key], now=self.now))
-        elif memory := remembered(job.id, self.ended.get(key), self.now):
-            work = memory.work
+        elif key in self.ended:
+            work = self.ended[key].work
         else:
             return None
         return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
@@ -75,7 +86,7 @@ def add_jobs(step: Step, row: Row, jobs: Iterable[Job], now: datetime) -> None:
     row.known = 1
     row.accepted += len(values)
     row.work += min(ready, HINTS)
-    step.db.executemany(SQL["jobs.add"], values)
+    step.many("jobs.add", values)
 
 
 def adopt_jobs(step: Step, row: Row, snapshots: Sequence[Snapshot], now: datetime) -> None:

@@ -1,8 +1,10 @@
 """What the parts of the ports do alike: batches by queue, new jobs, what is due first, pauses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
+
+import orjson
 
 from chronoq.adapters.codec import Malformed, decode
 from chronoq.adapters.sqlite.database import Step
@@ -19,6 +21,11 @@ def by_queue(items: Iterable[Item], queue: Callable[[Item], str]) -> dict[str, l
     for place, item in enumerate(items):
         parts.setdefault(queue(item), []).append((place, item))
     return parts
+
+
+def listed(items: Sequence[str] | Sequence[int]) -> str:
+    """Keys or rows for a statement that takes a list of them."""
+    return orjson.dumps(items).decode()
 
 
 def earliest(step: Step, row: Row) -> int | None:

@@ -7,8 +7,9 @@ Before a fork both connections are closed, for SQLite's must not be carried acro
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -20,7 +21,7 @@ from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite import trouble
 from chronoq.adapters.sqlite.address import Address
 from chronoq.adapters.sqlite.rows import Row
-from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.statements import MOST_ROWS, SQL, widened
 from chronoq.domain.errors import BackendError
 
 T = TypeVar("T")
@@ -62,6 +63,18 @@ class Step:
             row = self.rows[name] = Row(id, name)
             self.before[name] = row.values()
         return row
+
+    def many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
+        """A statement for each of many rows, in few steps.
+
+        Each step lets go of the interpreter, and gets it back only after those who run jobs meanwhile.
+        """
+        start, size = 0, MOST_ROWS
+        while start < len(rows):
+            while size > len(rows) - start:
+                size //= 2
+            self.db.execute(widened(name, size), list(chain.from_iterable(rows[start : start + size])))
+            start += size
 
     def flush(self) -> None:
         """Write back what has changed of the queues, and note who is to hear of it."""

@@ -1,9 +1,11 @@
 """How jobs leave: endings, news of them, and what their schedules learn."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from chronoq.adapters.codec import encode_ending, keep_ms, up_ms
+from chronoq.adapters.sqlite.common import listed
 from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.stand import Stand
@@ -21,19 +23,21 @@ _FORGOTTEN = 64
 
 
 def end(step: Step, row: Row, gone: Sequence[tuple[Stand, Job, State, bytes]], *, now: datetime) -> None:
-    """Remove live jobs and remember how they ended (Q13): where each stood, its state now, its result."""
+    """Live jobs are over, and it is remembered how they ended (Q13): where each stood, its state now, its result."""
     if not gone:
         return
     at = up_ms(now)
-    endings = []
+    rows = []
     for stand, job, state, result in gone:
-        row.count(stand.place, -1)
-        row.count(state.value)
-        text = encode_ending(job, state, at=now, result=result)
-        endings.append((row.id, job.id.key, at + keep_ms(job.options), text))
-    step.db.executemany(SQL["jobs.remove"], [(stand.id,) for stand, *_ in gone])
-    step.db.executemany(SQL["endings.set"], endings)
-    announce(step, row, [job.id.key for _, job, *_ in gone])
+        rows.append((stand.id, at + keep_ms(job.options), encode_ending(job, state, at=now, result=result)))
+    for counted, sign in (
+        (Counter(one[0].place for one in gone), -1),
+        (Counter(one[2].value for one in gone), 1),
+    ):
+        for name, many in counted.items():
+            row.count(name, sign * many)
+    step.many("jobs.end", rows)
+    announce(step, row, [stand.key for stand, *_ in gone])
     for stand, _, state, _ in gone:
         if stand.schedule is not None:
             if state is State.DONE:
@@ -44,7 +48,9 @@ def end(step: Step, row: Row, gone: Sequence[tuple[Stand, Job, State, bytes]], *
 
 def announce(step: Step, row: Row, keys: Sequence[str]) -> None:
     """Tell those who wait that these jobs run no more."""
-    step.db.executemany(SQL["news.add"], [(row.id, row.news + n, key) for n, key in enumerate(keys, 1)])
+    if not keys:
+        return
+    step.db.execute(SQL["news.add"], (row.id, row.news, listed(keys)))
     row.news += len(keys)
     if row.news > HEARD:
         step.db.execute(SQL["news.forget"], (row.id, row.news - HEARD))
@@ -57,6 +63,4 @@ def let_go(step: Step, row: Row, schedule: str, now: datetime) -> None:
 
 def forget(step: Step, now: datetime, limit: int) -> int:
     """Let go of endings that nobody can ask for any more, a few at a time, so that the file stays bounded."""
-    lapsed = step.db.execute(SQL["endings.lapsed"], (to_ms(now - KEPT), limit)).fetchall()
-    step.db.executemany(SQL["endings.forget"], lapsed)
-    return len(lapsed)
+    return step.db.execute(SQL["jobs.forget"], (to_ms(now - KEPT), limit)).rowcount

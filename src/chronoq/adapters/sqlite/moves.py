@@ -1,13 +1,12 @@
 """The transitions of waiting jobs on SQLite: submission, promotion, claims, and what people change."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chronoq.adapters.codec import encode
 from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs
-from chronoq.adapters.sqlite.common import by_queue, paused
+from chronoq.adapters.sqlite.common import by_queue, listed, paused
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.ends import end
 from chronoq.adapters.sqlite.rows import HINTS, Row
@@ -124,15 +123,16 @@ class Moves:
 
         def work(step: Step) -> list[Hold]:
             answers = [Hold.LOST] * len(claims)
-            ends = []
+            held: list[int] = []
             for name, part in by_queue(claims, lambda claim: claim.id.queue).items():
                 found = stands(step, name, [claim.id.key for _, claim in part])
                 for place, claim in part:
                     stand = found.get(claim.id.key)
                     if stand is not None and stand.holds(claim):
                         answers[place] = Hold.STOP if stand.stopping else Hold.KEPT
-                        ends.append((until, stand.id))
-            step.db.executemany(SQL["jobs.extend"], ends)
+                        held.append(stand.id)
+            if held:
+                step.db.execute(SQL["jobs.extend"], (until, listed(held)))
             return answers
 
         return self.data.write(work, durable=False)
@@ -153,7 +153,7 @@ class Moves:
                 if not found:
                     continue
                 row = step.queue(name)
-                records = dict(step.db.execute(SQL["jobs.records"], (row.id, json.dumps(keys))).fetchall())
+                records = dict(step.db.execute(SQL["jobs.records"], (row.id, listed(keys))).fetchall())
                 gone: list[tuple[Stand, Job, State, bytes]] = []
                 for place, id in part:
                     stand = found.get(id.key)
@@ -180,7 +180,7 @@ class Moves:
 
     def purge(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         def purge(step: Step, row: Row, stand: Stand) -> None:
-            step.db.execute(SQL["jobs.remove"], (stand.id,))
+            step.db.execute(SQL["jobs.remove"], (listed([stand.id]),))
             row.purged += 1
 
         return self._dead(ids, purge)
@@ -244,10 +244,11 @@ class Moves:
 def _promote(step: Step, row: Row, now: datetime, limit: int) -> int:
     if not row.delayed:
         return 0
-    due = step.db.execute(SQL["jobs.due"], (row.id, to_ms(now), limit)).fetchall()
-    step.db.executemany(SQL["jobs.ready"], [(row.to_back(), id) for (id,) in due])
-    row.delayed -= len(due)
-    row.work += min(len(due), HINTS)
+    if due := step.db.execute(SQL["jobs.due"], (row.id, to_ms(now), limit)).fetchall():
+        first = row.to_back(len(due))
+        step.db.execute(SQL["jobs.ready"], (first, listed([id for (id,) in due])))
+        row.delayed -= len(due)
+        row.work += min(len(due), HINTS)
     return len(due)
 
 
@@ -261,13 +262,13 @@ def _grant(step: Step, row: Row, limit: int, worker: str, until: datetime, now: 
         return []
     ends = to_ms(until)
     found = step.db.execute(SQL["jobs.first"], (row.id, limit)).fetchall()
-    step.db.executemany(SQL["jobs.lease"], [(ends, worker, id) for id, *_ in found])
+    step.db.execute(SQL["jobs.lease"], (ends, worker, listed([id for id, *_ in found])))
     row.ready -= len(found)
     row.running += len(found)
-    told = from_ms(ends)
+    told, name = from_ms(ends), row.name
     return [
         Claim(
-            step.records.read_job(JobId(row.name, key), record, now=now),
+            step.records.read_job(JobId(name, key), record, now=now),
             token + 1,
             token + 1 - excused,
             worker,

@@ -104,6 +104,9 @@ class _Ends:
     made: int = 0
 
     def take(self, stand: Stand, job: Job, verdict: Verdict) -> None:
+        if isinstance(verdict, Done):  # nearly all of them
+            self.gone.append((stand, job, State.DONE, verdict.result))
+            return
         spent = stand.excused + excused(verdict)
         crash = crashed(verdict)
         crashes = stand.crashes + crash
@@ -121,8 +124,7 @@ class _Ends:
                 place, at = self._place(not_before(verdict.at, self.now))
                 self.again.append((place, at, spent, crashes, encode(why), stand.id))
             case _:
-                result = verdict.result if isinstance(verdict, Done) else b""
-                self.gone.append((stand, job, leads_to(verdict), result))
+                self.gone.append((stand, job, leads_to(verdict), b""))
 
     def apply(self) -> None:
         step, row = self.step, self.row

@@ -1,10 +1,9 @@
 """Where live jobs stand, for those who want to move them."""
 
-import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from attrs import frozen
-
+from chronoq.adapters.sqlite.common import listed
 from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.domain.job import Claim, State
@@ -12,10 +11,10 @@ from chronoq.domain.time import to_ms
 from chronoq.domain.verdict import Verdict, crashed
 
 
-@frozen
-class Stand:
+class Stand(NamedTuple):
     """A live job: its row, its place, and what its claims have left."""
 
+    key: str
     id: int
     place: str
     at: int
@@ -40,5 +39,5 @@ def stands(step: Step, queue: str, keys: Sequence[str]) -> dict[str, Stand]:
     row = step.find(queue)
     if row is None:
         return {}
-    found = step.db.execute(SQL["jobs.held"], (row.id, json.dumps(keys)))
-    return {key: Stand(*rest) for key, *rest in found}
+    found = step.db.execute(SQL["jobs.held"], (row.id, listed(keys))).fetchall()
+    return {one[0]: Stand._make(one) for one in found}

@@ -1,10 +1,23 @@
 """The statements in `sql/*.sql`, by noun and verb, and the steps of the schema."""
 
+import re
+from functools import cache
 from importlib.resources import files
 
 from chronoq.adapters.statements import statements
 
 SQL = statements(__package__)
+
+MOST_ROWS = 256
+"""So many rows go into one statement."""
+
+_ROW = re.compile(r"(?<=VALUES )\([?, ]+\)")
+
+
+@cache
+def widened(name: str, rows: int) -> str:
+    """A statement with `VALUES (?, ...)`, for so many rows."""
+    return _ROW.sub(lambda row: ", ".join([row[0]] * rows), SQL[name])
 
 
 def schema() -> list[str]:

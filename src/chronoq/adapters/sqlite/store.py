@@ -1,6 +1,5 @@
 """StorePort on SQLite. Cursors are compared as texts, which is why they are always written the same way."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from attrs import frozen
 from chronoq.adapters.codec import encode, up_ms
 from chronoq.adapters.cursors import encode_cursor, expected_text
 from chronoq.adapters.sqlite.arrivals import Taken, add_jobs
-from chronoq.adapters.sqlite.common import by_queue, earliest, sooner
+from chronoq.adapters.sqlite.common import by_queue, earliest, listed, sooner
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
@@ -89,7 +88,7 @@ class SqliteStore:
             for name, part in by_queue(ids, lambda id: id.queue).items():
                 if (row := step.find(name)) is None:
                     continue
-                asked = json.dumps([id.key for _, id in part])
+                asked = listed([id.key for _, id in part])
                 found = {key: rest for key, *rest in step.db.execute(SQL["schedules.get"], (row.id, asked))}
                 for place, id in part:
                     if id.key in found:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from chronoq.adapters.records import Records
-from chronoq.adapters.sqlite.common import by_queue, pause_of
+from chronoq.adapters.sqlite.common import by_queue, listed, pause_of
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
@@ -44,9 +44,9 @@ class Views:
         def look(step: Step) -> list[Ending | None]:
             answers: list[Ending | None] = [None] * len(ids)
             for row, part in _parts(step, ids):
-                asked = json.dumps([id.key for _, id in part])
+                asked = listed([id.key for _, id in part])
                 live = {key: rest for key, *rest in step.db.execute(SQL["jobs.died"], (row.id, asked))}
-                ended = dict(step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now))).fetchall())
+                ended = dict(step.db.execute(SQL["jobs.ended"], (row.id, asked, to_ms(now))).fetchall())
                 for place, id in part:
                     if id.key in live:
                         answers[place] = dead_ending(id, *live[id.key])
@@ -94,9 +94,9 @@ def _parts(step: Step, ids: Sequence[JobId]) -> Iterator[tuple[Row, list[tuple[i
 def _get(step: Step, ids: Sequence[JobId], now: datetime) -> list[Snapshot | None]:
     answers: list[Snapshot | None] = [None] * len(ids)
     for row, part in _parts(step, ids):
-        asked = json.dumps([id.key for _, id in part])
+        asked = listed([id.key for _, id in part])
         live = {key: rest for key, *rest in step.db.execute(SQL["jobs.whole"], (row.id, asked))}
-        ended = dict(step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now))).fetchall())
+        ended = dict(step.db.execute(SQL["jobs.ended"], (row.id, asked, to_ms(now))).fetchall())
         for place, id in part:
             if id.key in live:
                 answers[place] = _snapshot(step.records, id, live[id.key], now)

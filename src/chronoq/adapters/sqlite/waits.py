@@ -4,7 +4,6 @@ A counter that has moved on is work for so many of this process's waiters. Each 
 who then finds nothing to claim has taken its part of the hints back.
 """
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from chronoq.adapters.sqlite.bell import Bells
+from chronoq.adapters.sqlite.common import listed
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.rows import HINTS
 from chronoq.adapters.sqlite.statements import SQL
@@ -118,7 +118,7 @@ class Waits:
                     bell.hush()
 
     def _counters(self, kind: str, queues: Sequence[str]) -> dict[str, int]:
-        values = (self.data.namespace, json.dumps(queues))
+        values = (self.data.namespace, listed(list(queues)))
         if self.data.closed:
             return {}
         return dict(self.data.read(lambda step: step.db.execute(SQL[f"queues.{kind}"], values).fetchall()))

@@ -6,21 +6,28 @@ INSERT INTO jobs (queue, key, place, priority, at, schedule, record, token, excu
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- taken: keys that are in use, with what tells whether it is for the same work
-SELECT key, record FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
+SELECT id, key, place, record FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
 
--- held: where jobs stand, for those who want to move them
+-- taken_one: the same for a single one, which is asked for with each job that comes alone
+SELECT id, key, place, record FROM jobs WHERE queue = ? AND key = ?
+
+-- held: where live jobs stand, for those who want to move them
 SELECT key, id, place, at, token, excused, crashes, stopping, worker, schedule
-FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
+FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2)) AND place <> 'ended'
 
--- whole: all that is known
+-- whole: all that is known of live ones
 SELECT key, place, at, token, excused, crashes, stopping, worker, note, progress, record
-FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
+FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2)) AND place <> 'ended'
+
+-- ended: the endings that are remembered
+SELECT key, record FROM jobs
+WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2)) AND place = 'ended' AND at > ?3
 
 -- died: when dead letters came to lie there, and why
 SELECT key, at, note FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2)) AND place = 'dead'
 
--- records
-SELECT key, record FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2))
+-- records: of live jobs
+SELECT key, record FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2)) AND place <> 'ended'
 
 -- due: in order of due time
 SELECT id FROM jobs WHERE queue = ? AND place = 'delayed' AND at <= ? ORDER BY at, priority, key LIMIT ?
@@ -33,13 +40,14 @@ SELECT id, key, record, token, excused, crashes
 FROM jobs WHERE queue = ? AND place = 'ready' ORDER BY priority, at LIMIT ?
 
 -- lease
-UPDATE jobs SET place = 'running', at = ?, worker = ?, token = token + 1 WHERE id = ?
+UPDATE jobs SET place = 'running', at = ?1, worker = ?2, token = token + 1
+WHERE id IN (SELECT value FROM json_each(?3))
 
--- ready
-UPDATE jobs SET place = 'ready', at = ? WHERE id = ?
+-- ready: in the order of the list, from that turn on
+UPDATE jobs SET place = 'ready', at = ?1 + one.key FROM json_each(?2) AS one WHERE jobs.id = one.value
 
 -- extend
-UPDATE jobs SET at = ? WHERE id = ?
+UPDATE jobs SET at = ?1 WHERE id IN (SELECT value FROM json_each(?2))
 
 -- lapsed: leases that have run out
 SELECT key, at, token, excused, crashes, worker, record
@@ -57,8 +65,16 @@ UPDATE jobs SET place = 'dead', at = ?, excused = ?, crashes = ?, note = ?, stop
 -- revive
 UPDATE jobs SET place = 'ready', at = ?, excused = token, crashes = 0 WHERE id = ?
 
+-- end: remembered until then, with nothing but its ending
+UPDATE jobs SET place = 'ended', at = one.column2, record = one.column3,
+       stopping = 0, worker = '', schedule = NULL, note = NULL, progress = NULL
+FROM (VALUES (?, ?, ?)) AS one WHERE jobs.id = one.column1
+
+-- forget: the first endings that nobody can ask for any more
+DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE place = 'ended' AND at < ? ORDER BY at LIMIT ?)
+
 -- remove
-DELETE FROM jobs WHERE id = ?
+DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 
 -- stop
 UPDATE jobs SET stopping = 1 WHERE id = ?
