@@ -3,6 +3,7 @@
     just bench                          everything, with all peers (each is installed on demand)
     just bench --quick                  chronoq and the ceilings only, smaller
     just bench --only drain --peers rq,huey --repeat 5
+    just bench --files --only enqueue,drain,due      who needs no server, among themselves
     just bench --quick -o json          one JSON object, for other programs
 
 Exit code 1 when a floor of the budget is missed, or when nothing could be measured.
@@ -31,7 +32,8 @@ Runs = dict[str, dict[str, list[float]]]
 
 def main() -> None:
     given = arguments()
-    peers = given.peers.split(",") if given.peers else [] if given.quick else environments.PEERS
+    everybody = environments.FILES if given.files else [] if given.quick else environments.PEERS
+    peers = given.peers.split(",") if given.peers else everybody
     scale = 0.2 if given.quick else 1.0
     runs: Runs = {}
     failures: dict[str, str] = {}
@@ -41,9 +43,10 @@ def main() -> None:
             if given.only and not any(word in measure.name for word in given.only.split(",")):
                 continue
             repeat = given.repeat or (1 if given.quick else measure.repeat)
-            names = [*measure.ours, *(peers if measure.peers else [])]
+            ours = [] if given.files else measure.ours
+            names = [*ours, *(peers if measure.peers else [])]
             for _ in range(repeat):  # interleaved: a slow minute of the machine is everybody's
-                if measure.ceiling:
+                if measure.ceiling and not given.files:
                     attempt(lab, runs, failures, measure.name, CEILING, partial(measure.ceiling, lab, scale))
                 for name in names:
                     if able(lab, failures, measure, name):
@@ -66,6 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="chronoq and the ceilings, smaller")
     parser.add_argument("--only", default="", help="measures whose name has one of these words")
     parser.add_argument("--peers", default="", help=f"of {', '.join(environments.PEERS)}")
+    parser.add_argument("--files", action="store_true", help="only those who keep their jobs in a file")
     parser.add_argument("--repeat", type=int, default=0)
     parser.add_argument("--save", help="a file for the JSON, from which the charts are drawn")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")

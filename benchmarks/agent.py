@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import job
 
@@ -36,6 +37,21 @@ async def one_by_one(subject, handle, n, first=0):
         for i in range(n):
             put(handle, first + i, i, job.TEXT)
     return time.perf_counter() - began
+
+
+async def from_threads(subject, handle, n, threads=8):
+    """Seconds for `n` single calls from eight threads."""
+    share = [range(place, n, threads) for place in range(threads)]
+
+    def work(numbers):
+        for i in numbers:
+            subject.put(handle, i, i, job.TEXT)
+
+    with ThreadPoolExecutor(threads) as pool:
+        began = time.perf_counter()
+        for done in [pool.submit(work, numbers) for numbers in share]:
+            done.result()
+        return time.perf_counter() - began
 
 
 async def in_bulk(subject, handle, n):
@@ -66,8 +82,11 @@ async def at(subject, handle, dues):
 
 async def enqueue(subject, handle, n, how):
     await one_by_one(subject, handle, 20)
-    took = await (in_bulk if how == "bulk" else one_by_one)(subject, handle, int(n))
+    took = await WAYS[how](subject, handle, int(n))
     return {"rate": int(n) / took}
+
+
+WAYS = {"one": one_by_one, "threads": from_threads, "bulk": in_bulk}
 
 
 async def put_all(subject, handle, n):
@@ -125,6 +144,8 @@ async def main(name, verb, *args):
         can = [
             each for each in ("put", "put_many", "put_at", "put_many_at", *ALONE) if hasattr(subject, each)
         ]
+        if not inspect.iscoroutinefunction(subject.put):
+            can.append("threads")
         workers = {label: {str(n): argv(n) for n in (1, 2)} for label, argv in subject.WORKERS.items()}
         facts = {key: getattr(subject, key, default) for key, default in DEFAULTS.items()}
         return {"can": can, "workers": workers, **facts}

@@ -25,6 +25,7 @@ class Figure:
 
 FIGURES = {
     "enqueue_one": Figure("enqueue one by one", "jobs/s", 0.75, 0.9),
+    "enqueue_threads": Figure("enqueue one by one, from eight threads", "jobs/s"),
     "enqueue_bulk": Figure("enqueue in bulk", "jobs/s", 0.4, 0.6),
     "drain_threads": Figure("drain, one process, threads", "jobs/s", 0.3, 0.5),
     "drain_async": Figure("drain, one process, coroutines", "jobs/s", 0.3, 0.5),

@@ -16,6 +16,7 @@ PACKAGES = {
     "dramatiq": ["dramatiq[redis]"],
     "huey": ["huey"],
     "huey_sqlite": ["huey"],
+    "huey_sqlite_unsynced": ["huey"],
     "arq": ["arq", "uvloop"],
     "saq": ["saq[redis,hiredis]", "typing_extensions", "uvloop"],
     "taskiq": ["taskiq", "taskiq-redis", "uvloop"],
@@ -26,6 +27,9 @@ PACKAGES = {
 }
 PEERS = ["chronoq_sqlite", "chronoq_sqlite_normal", *PACKAGES]
 """Ours on a file is measured like a peer: beside huey's and APScheduler's."""
+
+FILES = [name for name in PEERS if "sql" in name]
+"""Who needs no server: with `--files` they are compared with each other, and with nobody else."""
 
 
 def folder() -> Path:

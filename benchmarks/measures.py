@@ -45,6 +45,11 @@ def enqueue_one(lab: Lab, name: str, scale: float) -> Figures:
     return {"enqueue_one": lab.ask(name, "enqueue", max(500, int(5_000 * scale)), "one")["rate"]}
 
 
+def enqueue_threads(lab: Lab, name: str, scale: float) -> Figures:
+    """One by one from eight threads of a process, as a web server does."""
+    return {"enqueue_threads": lab.ask(name, "enqueue", max(800, int(5_000 * scale)), "threads")["rate"]}
+
+
 def enqueue_bulk(lab: Lab, name: str, scale: float) -> Figures:
     return {"enqueue_bulk": lab.ask(name, "enqueue", max(5_000, int(50_000 * scale)), "bulk")["rate"]}
 
@@ -294,6 +299,7 @@ ALL = (
         needs="put_many",
         peers=True,
     ),
+    Measure("enqueue_threads", enqueue_threads, needs="threads", peers=True),
     Measure("drain_one", drain_one, _drains, ours=BOTH, peers=True),
     Measure("drain_two", drain_two, ours=BOTH, peers=True, repeat=2),
     Measure("idle_start", idle_start, _wake, ours=BOTH, peers=True, repeat=1),

@@ -1,4 +1,4 @@
-"""chronoq itself, in a file: plain functions on threads, every commit synced to the disk."""
+"""chronoq itself, in a file: plain functions on threads, every commit synced to the disk: WAL, synchronous=FULL."""
 
 import os
 import sys
@@ -24,10 +24,13 @@ BASE = ["env", f"BENCH_SQLITE_OPTIONS={OPTIONS}", sys.executable, "-m", "chronoq
 APP = ["--app", "subjects.chronoq_sqlite:app"]
 
 JOBS = 20_000
-SETTINGS = "defaults: 8 slots, leases, fenced settlements, retries and results on; synced to the disk"
+SETTINGS = (
+    "defaults: WAL, synchronous=FULL (each commit is synced); 8 slots, leases, fenced settlements, retries and "
+    "results on; --quiet: no line for each job"
+)
 ON_KILL = chronoq_threads.ON_KILL
 WORKERS = {
-    "threads": lambda n: [[*BASE, "worker", *APP, "--queues", chronoq_threads.QUEUE]] * n,
+    "threads": lambda n: [[*BASE, "worker", *APP, "--queues", chronoq_threads.QUEUE, "--quiet"]] * n,
     "scheduler": lambda n: [[*BASE, "scheduler", *APP]],
 }
 TIMER = "threads"

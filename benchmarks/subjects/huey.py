@@ -15,7 +15,10 @@ ON_KILL = "lost (taken from the queue before it runs)"
 WORKERS = {"-k thread -w 4": lambda n: [[*BASE, "-w", "4"]] * n}
 TIMER = "-k thread -w 4"
 
-huey = SqliteHuey(QUEUE, filename=FILE) if FILE else RedisHuey(QUEUE, host="127.0.0.1", port=PORT)
+FSYNC = False if os.environ.get("BENCH_SQLITE_FSYNC") == "no" else None
+huey = (
+    SqliteHuey(QUEUE, filename=FILE, fsync=FSYNC) if FILE else RedisHuey(QUEUE, host="127.0.0.1", port=PORT)
+)
 
 
 @huey.task(name="noop")
