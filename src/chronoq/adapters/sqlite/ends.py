@@ -63,4 +63,4 @@ def let_go(step: Step, row: Row, schedule: str, now: datetime) -> None:
 
 def forget(step: Step, now: datetime, limit: int) -> int:
     """Let go of endings that nobody can ask for any more, a few at a time, so that the file stays bounded."""
-    return step.db.execute(SQL["jobs.forget"], (to_ms(now - KEPT), limit)).rowcount
+    return step.db.execute(SQL["jobs.lapse"], (to_ms(now - KEPT), limit)).rowcount

@@ -192,12 +192,12 @@ class Moves:
                 row = step.find(name)
                 if row is None:
                     continue
-                asked = json.dumps([id.key for _, id in part])
-                known = {key for key, _ in step.db.execute(SQL["endings.get"], (row.id, asked, to_ms(now)))}
+                asked = listed([id.key for _, id in part])
+                known = {key for key, _ in step.db.execute(SQL["jobs.ended"], (row.id, asked, to_ms(now)))}
                 for place, id in part:
                     answers[place] = id.key in known
                     known.discard(id.key)
-                step.db.executemany(SQL["endings.forget"], [(row.id, id.key) for _, id in part])
+                step.db.execute(SQL["jobs.forget"], (row.id, asked))
             return answers
 
         return self.data.write(work)

@@ -70,7 +70,10 @@ UPDATE jobs SET place = 'ended', at = one.column2, record = one.column3,
        stopping = 0, worker = '', schedule = NULL, note = NULL, progress = NULL
 FROM (VALUES (?, ?, ?)) AS one WHERE jobs.id = one.column1
 
--- forget: the first endings that nobody can ask for any more
+-- forget: endings that somebody wants to be forgotten
+DELETE FROM jobs WHERE queue = ?1 AND key IN (SELECT value FROM json_each(?2)) AND place = 'ended'
+
+-- lapse: the first endings that nobody can ask for any more
 DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE place = 'ended' AND at < ? ORDER BY at LIMIT ?)
 
 -- remove
