@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import crontab
 import pytest
@@ -308,6 +309,27 @@ def test_a_cron_line_that_does_not_fit_the_zone_stays_until_somebody_says_which(
     assert row["becomes"] == "at 07:00, Europe/Berlin"
     assert row["remark"].startswith("rq-scheduler has 20")
     assert migrate.rows("--trust-pickle", "--dry-run", "--tz", "UTC")["cron"]["remark"] == ""
+    monkeypatch.setenv("TZ", "UTC")
+    assert migrate.rows("--trust-pickle", "--dry-run")["cron"]["fate"] == "would move"
+
+
+def test_a_cron_line_that_ran_on_local_time_unasked_is_pointed_out(
+    old: OldScheduler, server: Server, migrate: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime(2030, 1, 1, 7, tzinfo=ZoneInfo("Europe/Berlin"))
+    for asked in (True, False):
+        old.cron("0 7 * * *", "shop.tick", id=f"asked-{asked}", use_local_timezone=asked)
+        server.client().zadd(ENTRIES, {f"asked-{asked}": moment.timestamp()})  # as it does on such a machine
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    rows = migrate.rows("--trust-pickle", "--dry-run")
+    assert rows["asked-True"]["remark"] == ""
+    assert "although use_local_timezone was not set" in rows["asked-False"]["remark"]
+
+
+@pytest.mark.parametrize("wrong", [("--shadow", "--retire"), ("--for", "1s"), ("--tz", "Europe/Berln")])
+def test_options_that_do_not_fit_are_refused(wrong: tuple[str, ...], migrate: Cli) -> None:
+    assert migrate(*wrong) == 2
+    assert migrate.err
 
 
 # the application
@@ -459,7 +481,6 @@ def test_a_move_that_dies_at_any_point_is_finished_by_the_next_one(
             died = _dies_moving(server, app)
             old.enqueue_jobs()  # an rqscheduler that comes in between runs what it still sees, and only that
             ran = RqQueue("mail", connection=client).job_ids
-            client.delete(LOCK)  # it has expired by then
             moved(server, app, retire=True)
             here = [id for id in ("a", "b") if app.job(f"mail:{id}").status() is not None]
             assert sorted(ran + here) == ["a", "b"], point

@@ -13,10 +13,10 @@ from chronoq.domain.identity import Identity
 from chronoq.domain.job import Job
 from chronoq.domain.schedule import Cursor, Schedule
 from chronoq.domain.time import up_to_ms
-from chronoq.migrate.reading import Old, Stays, read
 from chronoq.migrate.source import Line
 from chronoq.relay.rq import RqRelay, same_database
 from chronoq.relay.rq_entry import Entry, cron_for, queue_for
+from chronoq.relay.rq_records import Old, Stays, read
 
 TICK = timedelta(microseconds=1)
 REMEMBER = timedelta(days=30)
@@ -103,8 +103,8 @@ class Planner:
         for line in lines:
             old: Old | None = None
             try:
-                old = read(line, self.client, trust_pickle=self.trust_pickle, limit=limit)
-                made = self._planned(line, old.entry, now)
+                old = read(line.id, line.fields, self.client, trust_pickle=self.trust_pickle, limit=limit)
+                made = self._planned(line, old, now)
                 yield evolve(made, notes=(*old.notes, *made.notes))
             except Stays as stays:
                 lacking = stays.declare if isinstance(stays, Lacks) else ""
@@ -123,12 +123,12 @@ class Planner:
         same = {url: same_database(self.client, url or here) for url in set(urls.values())}
         return sorted(name for name, url in urls.items() if not same[url])
 
-    def _planned(self, line: Line, entry: Entry, now: datetime) -> Planned:
-        queue, task = self._place(entry)
-        entry = evolve(entry, queue=queue, function=task, tz=self._zone(entry))
+    def _planned(self, line: Line, old: Old, now: datetime) -> Planned:
+        queue, task = self._place(old.entry)
+        entry = evolve(old.entry, queue=queue, function=task, tz=self._zone(old.entry))
         due = up_to_ms(line.due)
         if entry.cron_string is not None:
-            return self._cron(line, entry, due, now)
+            return self._cron(line, entry, due, now, asked=old.local)
         if entry.periodic:
             schedule, cursor = entry.begun(due, now=now)
             return Planned(line, entry, schedule, cursor)
@@ -145,8 +145,8 @@ class Planner:
             )
         return self.tz
 
-    def _cron(self, line: Line, entry: Entry, due: datetime, now: datetime) -> Planned:
-        """A time that rq-scheduler is late with stays pending."""
+    def _cron(self, line: Line, entry: Entry, due: datetime, now: datetime, *, asked: bool) -> Planned:
+        """A time that rq-scheduler is late with stays pending. `asked`: for local time."""
         schedule = entry.schedule()
         fits = schedule.rhythm.next_after(due - TICK) == due
         if not fits and not self.told:
@@ -157,8 +157,10 @@ class Planner:
                 f"Give --tz with the zone in which its times are meant{'; UTC fits' * guess}.",
             )
         first = due if fits and due <= now else schedule.next_after(now, since=now)
-        notes = () if fits else (f"rq-scheduler has {due:%Y-%m-%d %H:%M:%S} UTC next",)
-        return Planned(line, entry, schedule, Cursor(1, first, up_to_ms(now)), notes=notes)
+        notes = [] if fits else [f"rq-scheduler has {due:%Y-%m-%d %H:%M:%S} UTC next"]
+        if fits and not asked and self.tz != "UTC":
+            notes.append("on local time, as it ran, although use_local_timezone was not set")
+        return Planned(line, entry, schedule, Cursor(1, first, up_to_ms(now)), notes=tuple(notes))
 
     def _place(self, entry: Entry) -> tuple[str, str]:
         """The queue and the task here. Errors: `Lacks`."""

@@ -1,7 +1,7 @@
 """rq-scheduler's data as it lies in Redis: its entries, who is alive on it, and what is taken out of it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -21,6 +21,8 @@ ENTRIES = "rq:scheduler:scheduled_jobs"
 MOVING = "rq:scheduler:moving_to_chronoq"
 """What was taken out of `ENTRIES` and may not have arrived yet: whoever finds it there finishes the move."""
 LOCK = "rq:scheduler_lock"
+MARK = b"chronoq-"
+"""How the lock begins while a move holds it."""
 INSTANCE = "rq:scheduler_instance:"
 JOB = "rq:job:"
 ONE_SERVER = ("redis", "rediss", "unix")
@@ -55,7 +57,7 @@ class Source:
     client: redis.Redis
     address: Address
     patience: timedelta = PATIENCE
-    lock: bytes = field(factory=lambda: f"chronoq-{token_hex(8)}".encode(), init=False)
+    lock: bytes = field(factory=lambda: MARK + token_hex(8).encode(), init=False)
 
     @classmethod
     def at(cls, url: str) -> "Source":
@@ -133,10 +135,15 @@ class Source:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold rq-scheduler's own lock, so that none of them enqueues anything. Errors: `InUse`."""
+        """Hold rq-scheduler's own lock, so that none of them enqueues anything. Errors: `InUse`.
+
+        That of another move is taken over: it was broken off, or will find out, and has left nothing half done.
+        """
         deadline = time.monotonic() + self.patience.total_seconds()
         with self._understood():
             while not self.client.set(LOCK, self.lock, nx=True, px=HELD // MS):
+                if self._while(_of_a_move, lambda pipe: pipe.set(LOCK, self.lock, px=HELD // MS)):
+                    break
                 if time.monotonic() >= deadline:
                     raise InUse(
                         f"An rqscheduler is at work on {self.address}, or died at work: {LOCK} is taken, for "
@@ -147,7 +154,7 @@ class Source:
             yield
         finally:
             with self._understood():
-                self._if_ours(lambda pipe: pipe.delete(LOCK))
+                self._while(self._ours, lambda pipe: pipe.delete(LOCK))
 
     # what is taken out
 
@@ -156,7 +163,7 @@ class Source:
 
         Errors: `InUse` when the lock was lost.
         """
-        if not self._if_ours(lambda pipe: pipe.pexpire(LOCK, HELD // MS)):
+        if not self._while(self._ours, lambda pipe: pipe.pexpire(LOCK, HELD // MS)):
             raise InUse(
                 "rq-scheduler's lock was lost: somebody deleted it. Stop rqscheduler, and run this again."
             )
@@ -180,7 +187,8 @@ class Source:
         """Undo `take`, for what could not be stored."""
         if entries:
             with self._understood(), self.client.pipeline() as pipe:
-                pipe.zadd(ENTRIES, {entry.id: entry.score for entry in entries})
+                # who has planned it anew meanwhile knows better
+                pipe.zadd(ENTRIES, {entry.id: entry.score for entry in entries}, nx=True)
                 pipe.zrem(MOVING, *(entry.id for entry in entries))
                 pipe.execute()
 
@@ -190,20 +198,24 @@ class Source:
             with self._understood():
                 self.client.zrem(MOVING, *(entry.id for entry in entries))
 
-    def _if_ours(self, change: Any) -> bool:
-        """`change` in one step, if the lock is held by us."""
-        ours = [False]
+    def _ours(self, held: bytes) -> bool:
+        return held == self.lock
+
+    def _while(self, held: Callable[[bytes], bool], change: Callable[[Pipeline], object]) -> bool:
+        """`change` in one step with seeing that the lock is held so; whether it was."""
+        seen = [False]
 
         def decide(pipe: Pipeline) -> None:
-            ours[0] = pipe.get(LOCK) == self.lock
+            found: Any = pipe.get(LOCK)
+            seen[0] = held(found or b"")
             pipe.multi()
-            if ours[0]:
+            if seen[0]:
                 change(pipe)
 
         self._transact(decide, LOCK)
-        return ours[0]
+        return seen[0]
 
-    def _transact(self, prepare: Any, key: str) -> None:
+    def _transact(self, prepare: Callable[[Pipeline], object], key: str) -> None:
         with self._understood():
             for _ in range(TRIES):
                 with self.client.pipeline() as pipe:
@@ -228,3 +240,7 @@ class Source:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
+
+
+def _of_a_move(held: bytes) -> bool:
+    return held.startswith(MARK)

@@ -11,13 +11,12 @@ from rq.job import Job as RqJob
 from rq.serializers import DefaultSerializer, JSONSerializer
 
 from chronoq.domain.errors import ChronoqError
-from chronoq.migrate.source import Line
 from chronoq.relay.rq_entry import PLACES, Entry, call_payload
 from chronoq.relay.rq_jobs import ALLOWED, rq_job_id
 
 
 class Stays(Exception):
-    """A line cannot be moved: why, and what to do."""
+    """An entry cannot be moved: why, and what to do."""
 
     def __init__(self, why: str, todo: str = "") -> None:
         super().__init__(why)
@@ -27,18 +26,22 @@ class Stays(Exception):
 
 @frozen
 class Old:
-    """A line as rq-scheduler means it. `notes`: what will be another way than before."""
+    """An entry as rq-scheduler means it; `local`: on the clock of its machine. `notes`: what will be different."""
 
     entry: Entry
+    local: bool = False
     notes: tuple[str, ...] = ()
 
 
-def read(line: Line, client: redis.Redis, *, trust_pickle: bool, limit: int) -> Old:
-    """What this line is. Records are JSON, or pickled: the latter are read only with `trust_pickle`, by RQ.
+def read(
+    id: str, fields: Mapping[bytes, bytes], client: redis.Redis, *, trust_pickle: bool, limit: int
+) -> Old:
+    """What the entry is whose record RQ keeps as these fields. They are JSON, or pickled: the latter are read only
+    with `trust_pickle`, by RQ. `limit`: of the arguments, in bytes.
 
     Errors: `Stays`.
     """
-    job = _restored(line, client, trust_pickle)
+    job = _restored(fields, client, trust_pickle)
     if job.instance is not None:
         raise Stays(
             f"it calls a method of an object ({type(job.instance).__name__})",
@@ -53,12 +56,12 @@ def read(line: Line, client: redis.Redis, *, trust_pickle: bool, limit: int) -> 
         notes.append("its interval is 0, since rq-scheduler cuts fractions off, so it runs once")
     if own["queue_class_name"]:
         notes.append(f"its own queue class is not kept: {own['queue_class_name']}")
-    if not ALLOWED.fullmatch(line.id):
+    if not ALLOWED.fullmatch(id):
         notes.append("under another id, for RQ does not allow the old one (any more)")
     periodic = bool(interval or own["cron_string"])
     try:
         entry = Entry(
-            id=line.id if ALLOWED.fullmatch(line.id) else rq_job_id(line.id)[-128:],
+            id=id if ALLOWED.fullmatch(id) else rq_job_id(id)[-128:],
             function=function,
             payload=call_payload(function, job.args, job.kwargs, limit=limit),
             queue=job.origin or "default",
@@ -71,11 +74,11 @@ def read(line: Line, client: redis.Redis, *, trust_pickle: bool, limit: int) -> 
     except ChronoqError as error:
         why, _, todo = str(error).partition(" Nothing was scheduled. ")
         raise Stays(why, todo) from None
-    return Old(entry, tuple(notes))
+    return Old(entry, bool(own["use_local_timezone"]), tuple(notes))
 
 
-def _restored(line: Line, client: redis.Redis, trust_pickle: bool) -> RqJob:
-    if not line.fields:
+def _restored(fields: Mapping[bytes, bytes], client: redis.Redis, trust_pickle: bool) -> RqJob:
+    if not fields:
         raise Stays(
             "RQ has no record of the job any more: it has expired, or was deleted",
             "Create it anew: nobody knows what it ran, and rq-scheduler drops it without a word.",
@@ -84,7 +87,7 @@ def _restored(line: Line, client: redis.Redis, trust_pickle: bool) -> RqJob:
     for serializer in (JSONSerializer, DefaultSerializer)[: 1 + trust_pickle]:
         job = RqJob("read", connection=client, serializer=serializer)
         try:
-            job.restore(dict(line.fields))
+            job.restore(dict(fields))
             if not isinstance(job.args, list | tuple) or not isinstance(job.kwargs, Mapping):
                 raise TypeError("it has no list of arguments")
             if set(job.meta) == {"unserialized"}:
