@@ -27,6 +27,7 @@ from rq_scheduler import Scheduler as OldScheduler
 
 from chronoq import Queue, Scheduler, errors
 from chronoq.cli.main import run as cli
+from chronoq.compat.rq_scheduler import Scheduler as Face
 from chronoq.migrate.comparing import Kind
 from chronoq.migrate.moving import Fate, move
 from chronoq.migrate.plan import Planned, Planner
@@ -572,6 +573,31 @@ def test_a_moved_job_runs_in_rq_under_its_old_id_and_what_waits_for_it_too(
     assert results == [3, 4]
     for way in relay.deliverer.relays.values():
         way.close()
+
+
+def test_after_a_move_without_an_application_the_familiar_face_goes_on_with_it(
+    old: OldScheduler, server: Server, migrate: Cli
+) -> None:
+    client = server.client()
+    old.enqueue_in(HOUR, "builtins.abs", -1, job_id="job", meta={"team": "shop"})
+    old.enqueue_in(-HOUR, "builtins.abs", -1, job_id="due", queue_name="other")
+    old.schedule(soon(hours=1), "builtins.abs", [-1], interval=60, repeat=3, id="every")
+    old.cron("0 7 * * *", "builtins.abs", [-1], id="cron")
+    known = [job.id for job in old.get_jobs()]
+    assert migrate(*ALL, "--retire") == 0
+    with closing(Face("mail", connection=client)) as face:
+        jobs = {job.id: job for job in face.get_jobs()}
+        assert list(jobs) == known
+        assert jobs["job"].meta == {"team": "shop"}
+        assert jobs["every"].meta == {"interval": 60, "repeat": 3}
+        before = dump(server, "rq-scheduler:{mail}:cursors")
+        face.cron("0 7 * * *", "builtins.abs", [-1], id="cron")  # as a program does at each start
+        assert dump(server, "rq-scheduler:{mail}:cursors") == before
+        face.enqueue_jobs()
+        assert RqQueue("other", connection=client).job_ids == ["due"]
+        face.cancel("every")
+        assert "every" not in face
+        assert [job.id for job in face.get_jobs()] == [id for id in known if id not in ("due", "every")]
 
 
 # the shadow

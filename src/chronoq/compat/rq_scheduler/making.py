@@ -46,7 +46,7 @@ def entry_of(
         payload=call_payload(name, args, kwargs, limit=limit, names=_names(func, name, args, kwargs)),
         queue=queue_name,
         meta=meta or {},
-        rq={option: value for option, value in rq.items() if value is not None},
+        rq={option: value for option, value in rq.items() if value is not None and value is not False},
         interval=interval,
         cron_string=cron_string,
         tz=tz,
