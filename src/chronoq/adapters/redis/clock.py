@@ -10,11 +10,13 @@ from chronoq.adapters.redis.calls import Command
 from chronoq.adapters.redis.link import Link
 from chronoq.adapters.system import ticks
 from chronoq.domain.errors import BackendError
-from chronoq.domain.time import from_us
+from chronoq.domain.time import EPOCH, from_us
 
 REFRESH = 10_000_000
 _AFTER_FAILURE = 2_000_000
 """Microseconds, as all numbers here: this is read for every job."""
+_GRAIN = 100
+"""What is told changes ten times a millisecond: those who ask in between share a value, which is made once."""
 
 
 @define
@@ -29,7 +31,8 @@ class RedisClock:
     wire: Link
     _offset: int = field(default=0, init=False)
     _fresh_until: int = field(default=0, init=False)
-    _last: int = field(default=0, init=False)
+    _told: tuple[int, datetime] = field(default=(0, EPOCH), init=False)
+    """What was told last, in grains and as a moment."""
     _asking: Lock = field(factory=Lock, init=False)
     _telling: Lock = field(factory=Lock, init=False)
 
@@ -40,12 +43,13 @@ class RedisClock:
                 self._start()
             else:  # there is nothing to go on with yet
                 self._refresh()
+        now, told = (self._offset + elapsed) // _GRAIN, self._told
+        if now <= told[0]:
+            return told[1]
         with self._telling:
-            now = self._offset + elapsed
-            if now < self._last:
-                now = self._last
-            self._last = now
-        return from_us(now)
+            if now > self._told[0]:
+                self._told = now, from_us(now * _GRAIN)
+            return self._told[1]
 
     def _start(self) -> None:
         try:

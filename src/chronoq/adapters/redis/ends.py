@@ -10,7 +10,7 @@ from chronoq.adapters.redis.words import Released, Runs, done_call, verdict_word
 from chronoq.domain.job import Claim
 from chronoq.domain.ports import RECENT
 from chronoq.domain.time import to_ms
-from chronoq.domain.verdict import Verdict
+from chronoq.domain.verdict import Done, Verdict
 
 
 def endings(
@@ -33,8 +33,13 @@ def endings(
         places = (*fixed, *(own.ending(claim.id.key) for claim, _ in part), *runs.names)
         return Call(scripts["settle"], places, args, yes_or_no, again=False, durable=True)
 
-    return Spread.of(verdicts, queue=lambda one: one[0].id.queue, call=call, weight=_weight)
+    return Spread.of(verdicts, queue=_queue, call=call, weight=_weight)
+
+
+def _queue(one: tuple[Claim, Verdict | Released]) -> str:
+    return one[0].job.id.queue
 
 
 def _weight(one: tuple[Claim, Verdict | Released]) -> int:
-    return 1 + len(getattr(one[1], "result", b"")) // HEAVY
+    verdict = one[1]
+    return 1 + len(verdict.result) // HEAVY if isinstance(verdict, Done) else 1
