@@ -223,6 +223,31 @@ def test_the_demo_ends_by_itself_with_a_summary() -> None:
         assert int(said[1]) >= 2
 
 
+def test_what_the_demo_and_dev_did_in_a_file_is_there_for_the_processes_that_follow(place: Path) -> None:
+    """So the demo grows into a program, and `dev` into workers and schedulers, without a server."""
+    url = "sqlite:///grown.db"
+    with chronoq("demo", "--url", url, cwd=place) as demo:
+        demo.wait_line("✔ heartbeat", within=30)
+        demo.sigint()
+        assert demo.wait(30) == 0
+        demo.wait_line(f"What it left: python -m chronoq schedules list --url {url}")
+    with chronoq("dev", "--app", "ticking:app", "--url", url, cwd=place) as dev:
+        dev.wait_line("✔ ticking.tick", within=30)
+        dev.sigint()
+        assert dev.wait(30) == 0
+    with chronoq("schedules", "list", "-o", "json", "--url", url, cwd=place) as schedules:
+        assert schedules.wait(30) == 0
+        names = {one["key"] for one in json.loads("\n".join(schedules.out))}
+    assert {"heartbeat", "send_mail", "report", "backup", "ticking.tick"} <= names
+    with chronoq("scheduler", "--app", "ticking:app", "--url", url, cwd=place) as scheduler:
+        with chronoq("worker", "--app", "ticking:app", "--url", url, cwd=place) as worker:
+            worker.wait_line("✔ ticking.tick", within=30)
+            worker.sigterm()
+            assert worker.wait(30) == 0
+        scheduler.sigterm()
+        assert scheduler.wait(30) == 0
+
+
 def test_the_demo_ends_on_ctrl_c() -> None:
     with chronoq("demo", "-o", "json", "-q") as demo:
         eventually(lambda: os.path.exists(f"/proc/{demo.pid}") and _handles_sigint(demo.pid), within=30)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import chronoq
 from chronoq.adapters.codec import encode, encode_ending, encode_job
 from chronoq.adapters.sqlite import open_backend
 from chronoq.adapters.sqlite.address import Address, refuse_remote
@@ -45,6 +46,14 @@ def backend(path: Path) -> Iterator[Backend]:
     backend = open_backend(f"sqlite:///{path}{FAST}")
     yield backend
     backend.close()
+
+
+def test_nothing_above_the_adapters_knows_of_it() -> None:
+    """The ports are all that is needed; whoever imports a backend here has to mend a port instead."""
+    source = Path(chronoq.__file__).parent
+    above = [file for file in source.rglob("*.py") if "adapters" not in file.relative_to(source).parts]
+    assert len(above) > 50
+    assert [str(file) for file in above if "sqlite" in file.read_text(encoding="utf-8").lower()] == []
 
 
 # --- URLs

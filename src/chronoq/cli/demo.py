@@ -1,4 +1,5 @@
-"""`demo`: an application in this process's memory, so that there is something to see without any server."""
+"""`demo`: an application in this process's memory, so that there is something to see without any server; or in a
+store that was named, where what it did can be looked at afterwards."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from chronoq.app.context import Context
 from chronoq.cli import logs
 from chronoq.cli.base import Cli, Command
 from chronoq.cli.process import Signals, counted
+from chronoq.domain.masking import masked
 from chronoq.domain.rhythm import cron, every
 from chronoq.domain.time import brief, duration
 
@@ -27,7 +29,7 @@ class MailError(Exception):
     """What the mail server of the demo says now and then."""
 
 
-def make() -> Scheduler:
+def make(url: str | None = None, namespace: str | None = None) -> Scheduler:
     """Four schedules: two intervals, a cron expression with seconds, and a job that reports progress."""
     app = Scheduler(grace="3s")
 
@@ -53,7 +55,8 @@ def make() -> Scheduler:
             time.sleep(0.075)
             job.progress(step, 20)
 
-    app.reconfigure(url="memory://")  # above CHRONOQ_URL: a demo must leave no trace on a real server
+    # above CHRONOQ_URL: a demo leaves no trace on a real server, unless it was told to here
+    app.reconfigure(url=url or "memory://", namespace=namespace)
     return app
 
 
@@ -87,9 +90,12 @@ class Tally(logging.Handler):
 @click.option("--for", "length", metavar="DURATION", help="End by itself after this time.")
 @click.pass_obj
 def demo(cli: Cli, length: str | None) -> None:
-    """See it work: no server, four schedules, a flaky task, a job with progress. Ctrl-C ends it."""
+    """See it work: no server, four schedules, a flaky task, a job with progress. Ctrl-C ends it.
+
+    It is all in memory, whatever CHRONOQ_URL says. With --url it is there, and what it did is still to be seen.
+    """
     limit = None if length is None else duration(length)
-    app, tally, signals = make(), Tally(), Signals()
+    app, tally, signals = make(cli.url, cli.namespace), Tally(), Signals()
     live = sys.stdout.isatty() and cli.output == "table" and not cli.quiet
     log = logging.getLogger("chronoq")
     if not live:
@@ -125,4 +131,6 @@ def _sum_up(cli: Cli, tally: Tally, took: timedelta) -> None:
     said = f"{counted(tally.run, 'run')} in {brief(took)}"
     said += f": {tally.done} done, {tally.retried} retried, {tally.dead} dead"
     cli.out.done(figures, f"{said} · started {brief(tally.lateness)} late (median)")
+    if cli.url:
+        cli.out.note(f"What it left: python -m chronoq schedules list --url {masked(cli.url)}")
     cli.out.note("Next: put @app.task on a function of yours, then: python -m chronoq dev --app yours:app")
