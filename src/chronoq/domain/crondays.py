@@ -20,7 +20,7 @@ MONTH_NAMES = (
 )
 
 
-@frozen
+@frozen(cache_hash=True)  # what was found is looked up by it
 class Dates:
     """The dates that an expression names. `years` None means any."""
 
@@ -29,13 +29,6 @@ class Dates:
     months: tuple[int, ...]
     years: tuple[int, ...] | None
     both: bool  # day of month AND day of week, where both are restricted
-
-    @property
-    def plain(self) -> bool:
-        """Whether month, day and weekday are lists of numbers that all have to match."""
-        days, weekdays = self.month_days, self.week_days
-        special = days.last or days.last_workday or days.nearest or weekdays.last or weekdays.nth
-        return not special and not (days.restricted and weekdays.restricted) and self.years is None
 
     def on_or_after(self, day: date) -> date | None:
         """The first of these dates that is not before `day`, or None."""

@@ -1,18 +1,14 @@
 """A cron expression, read once, and its next fire.
 
-Our own reading stands in front: it refuses what is wrong, says where, and knows what croniter does
-not (`L`, `LW`, `15W`, `5L`, `5#3`, `H`, years, day of month AND day of week). croniter walks the naive
-calendar where the dates are plain, once for each day that is asked for; the times of a day are looked up.
-`wallclock` makes instants of what is found.
+The reading refuses what is wrong and says where. `crondays` finds the date, once for each day that is asked
+for; the times of a day are looked up. `wallclock` makes instants of what is found.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
-from copy import copy
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from attrs import frozen
 
@@ -34,9 +30,6 @@ from chronoq.domain.crontext import fields
 from chronoq.domain.errors import NeverFires
 from chronoq.domain.time import zone
 from chronoq.domain.wallclock import Policy, next_instant
-
-if TYPE_CHECKING:
-    from croniter import croniter
 
 DstGap = Literal["fire", "skip"]
 DstOverlap = Literal["first", "both"]
@@ -75,15 +68,11 @@ class TimesOfDay:
 
 @frozen
 class Plan:
-    """What an expression means. `fixed`: its time of day starts with something other than `*`.
-
-    `calendar` walks the dates where they are plain; the others are ours.
-    """
+    """What an expression means. `fixed`: its time of day starts with something other than `*`."""
 
     dates: Dates
     times: TimesOfDay
     fixed: bool
-    calendar: "croniter | None"
 
     def walk(self, wall: datetime) -> datetime | None:
         """The first wall time strictly after `wall` that matches, in the years from 1970 on."""
@@ -91,27 +80,19 @@ class Plan:
         if wall > _LAST:
             return None
         today = wall.date()
-        day = self._on_or_after(today)
+        day = _first_date(self.dates, today)
         if day == today:
             match = self.times.after(wall.time())
             if match is not None:
                 return datetime.combine(today, match)
-            day = self._on_or_after(today + _DAY)
+            day = _first_date(self.dates, today + _DAY)
         return None if day is None else datetime.combine(day, self.times.first)
-
-    def _on_or_after(self, day: date) -> date | None:
-        return _first_date(self.dates, self.calendar, day)
 
 
 @lru_cache(maxsize=4096)
-def _first_date(dates: Dates, calendar: "croniter | None", day: date) -> date | None:
+def _first_date(dates: Dates, day: date) -> date | None:
     """The first date from `day` on. Cached: all fires of a day, and the schedules that share it, cost one walk."""
-    if calendar is None:
-        return dates.on_or_after(day)
-    start = datetime.combine(day, time.min) - _SECOND
-    # A copy, because croniter remembers where it stands; the fields it has read are shared.
-    found: datetime = copy(calendar).get_next(datetime, start_time=start)
-    return found.date()
+    return dates.on_or_after(day)
 
 
 @lru_cache(maxsize=4096)
@@ -144,13 +125,7 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
         message = f"Cron {expression!r} can never fire: {reason}."
         raise NeverFires(message, expression=expression, position=parts[DAY].at)
     fixed = not any(piece.text.startswith("*") for piece in (second, minute, hour))
-    return Plan(dates, times, fixed, _calendar(dates) if dates.plain else None)
-
-
-def _calendar(dates: Dates) -> "croniter":
-    from croniter import croniter  # here: with all that it brings, it takes a third of the import of chronoq
-
-    return croniter(_pattern(dates), _FIRST)
+    return Plan(dates, times, fixed)
 
 
 @lru_cache(maxsize=16384)
@@ -171,14 +146,3 @@ def next_fire(
         both_passes=not read.fixed or dst_overlap == "both",
     )
     return next_instant(read.walk, zone(tz), after, policy)
-
-
-def _pattern(dates: Dates) -> str:
-    """The expression for croniter: midnight, and lists of numbers for the dates."""
-    days, weekdays = dates.month_days.numbers, dates.week_days.numbers
-    return f"0 0 {_numbers(days, 31)} {_numbers(dates.months, 12)} {_numbers(weekdays, 7)}"
-
-
-def _numbers(values: Iterable[int], size: int) -> str:
-    listed = sorted(values)
-    return "*" if len(listed) == size else ",".join(map(str, listed))

@@ -67,6 +67,9 @@ def instant(wall: datetime, zone: tzinfo, *, fold: int = 0) -> datetime:
 def next_instant(walk: Walk, zone: tzinfo, after: datetime, policy: Policy) -> datetime | None:
     """The first instant strictly after `after` at which a wall time of `walk` happens, in UTC."""
     local = after.astimezone(zone)
+    if zone.utcoffset(None) is not None:  # its clocks never change
+        match = walk(local.replace(tzinfo=None, microsecond=0))
+        return None if match is None else match.replace(tzinfo=zone).astimezone(UTC)
     second_pass = local.fold == 1
     wall = local.replace(tzinfo=None, microsecond=0, fold=0)
     here = change_at(wall, zone)

@@ -16,19 +16,16 @@ if fence and fence < seen then
   return answers
 end
 
-local steps, ids, keys, endings, at = {}, {}, {}, {}, 5
+-- where the words of each step begin, and those of its first job
+local steps, first, ids, keys, at = {}, {}, {}, {}, 5
 for i = 1, count do
-  local step = {runs = KEYS[FIXED + 2 * i - 1], ledger = KEYS[FIXED + 2 * i], at = at, outcomes = {}, first = #keys + 1}
-  step.jobs = tonumber(ARGV[at + 6])
-  local outcomes = tonumber(ARGV[at + 7])
-  for o = 1, outcomes do step.outcomes[o] = ARGV[at + 7 + o] end
-  step.job = at + 8 + outcomes
-  for j = 1, step.jobs do
-    keys[#keys + 1] = ARGV[step.job + 5 * (j - 1)]
-    endings[#keys] = KEYS[FIXED + 2 * count + #keys]
+  steps[i], first[i], ids[i] = at, at + 8 + ARGV[at + 7], ARGV[at]
+  local jobs = tonumber(ARGV[at + 6])
+  at = first[i]
+  for _ = 1, jobs do
+    keys[#keys + 1] = ARGV[at]
+    at = at + 5
   end
-  at = step.job + 5 * step.jobs
-  steps[i], ids[i] = step, ARGV[step.at]
 end
 
 local stored = redis.call('HMGET', KEYS[1], unpack(ids))
@@ -36,51 +33,51 @@ local live, skipped, ended = {}, {}, {}
 if #keys > 0 then
   live = redis.call('HMGET', KEYS[4], unpack(keys))
   skipped = redis.call('SMISMEMBER', KEYS[5], unpack(keys))
-  ended = redis.call('MGET', unpack(endings))
+  ended = redis.call('MGET', unpack(KEYS, FIXED + 2 * count + 1))
 end
 local delayed = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2]
 local watched = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
 local earliest = math.min(tonumber(delayed) or math.huge, tonumber(watched) or math.huge)
 
-local applied, moved, new, made, sooner = {}, {}, {}, 0, false
+local moved, new, added, n, made, sooner = {}, {}, {}, 0, 0, false
 local records, cursors, later, ready, marked = {}, {}, {}, {}, {}
-for i, step in ipairs(steps) do
-  local id = ids[i]
-  if (moved[id] or stored[i]) ~= ARGV[step.at + 1] then
+for i, at in ipairs(steps) do
+  local id, before = ids[i], n
+  n = n + ARGV[at + 6]
+  if (moved[id] or stored[i]) ~= ARGV[at + 1] then
     answers[i] = 2
   else
-    answers[i] = 1
-    applied[#applied + 1] = i
-    moved[id] = ARGV[step.at + 2]
+    answers[i], moved[id] = 1, ARGV[at + 2]
     cursors[#cursors + 1] = id
     cursors[#cursors + 1] = moved[id]
-    step.added = {}
-    for j = 1, step.jobs do
-      local n, from = step.first + j - 1, step.job + 5 * (j - 1)
-      local key, priority, due = keys[n], ARGV[from + 1], ARGV[from + 2]
-      local known = ended[n] and tonumber(string.match(ended[n], '^%d+') or 0) > now
-      if not (live[n] or new[key] or known) then
+    local runs, from = {}, first[i]
+    for job = before + 1, n do
+      local key, priority, due = keys[job], ARGV[from + 1], ARGV[from + 2]
+      local known = ended[job] and tonumber(string.match(ended[job], '^%d+') or 0) > now
+      if not (live[job] or new[key] or known) then
         new[key] = true
-        if skipped[n] == 1 then marked[#marked + 1] = key end
+        if skipped[job] == 1 then marked[#marked + 1] = key end
         records[#records + 1] = key
         records[#records + 1] = ARGV[from + 4]
-        if ARGV[from + 3] == '1' then table.insert(step.added, key) end
+        if ARGV[from + 3] == '1' then runs[#runs + 1] = key end
         if tonumber(due) <= now then
           made = made + 1
-          ready[priority] = ready[priority] or {}
-          table.insert(ready[priority], key)
+          local lane = ready[priority] or {}
+          lane[#lane + 1], ready[priority] = key, lane
         else
           sooner = sooner or tonumber(due) < earliest
           later[#later + 1] = due
           later[#later + 1] = priority .. key
         end
       end
+      from = from + 5
     end
+    added[i] = runs
   end
 end
 
 if fence and fence > seen then redis.call('SET', KEYS[3], ARGV[2]) end -- refused, as is all that follows, on a full server
-if #applied == 0 then return answers end
+if #cursors == 0 then return answers end
 if #records > 0 then
   redis.call('HSET', KEYS[4], unpack(records))
   redis.call('HINCRBY', KEYS[6], 'accepted', #records / 2)
@@ -94,28 +91,38 @@ redis.call('HSET', KEYS[1], unpack(cursors))
 if #later > 0 then redis.call('ZADD', KEYS[7], unpack(later)) end
 for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[10 + priority], unpack(lane)) end
 
-for _, i in ipairs(applied) do
-  local step, wake = steps[i], ARGV[steps[i].at + 3]
-  if ARGV[step.at + 5] == '1' then redis.call('HDEL', KEYS[16], ids[i]) end
-  if ARGV[step.at + 4] == '1' then
-    for _, key in ipairs(redis.call('SMEMBERS', step.runs)) do
-      if redis.call('ZSCORE', KEYS[14], key) then redis.call('SADD', KEYS[15], key) end
+local wakes = {}
+for i, at in ipairs(steps) do
+  if answers[i] == 1 then
+    local wake, runs, ledger = ARGV[at + 3], KEYS[FIXED + 2 * i - 1], KEYS[FIXED + 2 * i]
+    if ARGV[at + 5] == '1' then redis.call('HDEL', KEYS[16], ids[i]) end
+    if ARGV[at + 4] == '1' then
+      for _, key in ipairs(redis.call('SMEMBERS', runs)) do
+        if redis.call('ZSCORE', KEYS[14], key) then redis.call('SADD', KEYS[15], key) end
+      end
+    end
+    if #added[i] > 0 then redis.call('SADD', runs, unpack(added[i])) end
+    -- held, but the last run has ended since that was decided: look again at once
+    if wake == '+inf' and redis.call('EXISTS', runs) == 0 then wake = ARGV[1] end
+    if wake ~= '' then sooner = sooner or (tonumber(wake) or math.huge) < earliest end
+    wakes[ids[i]] = wake
+    if first[i] > at + 8 then
+      local long = redis.call('LPUSH', ledger, unpack(ARGV, at + 8, first[i] - 1))
+      if long > tonumber(ARGV[3]) then redis.call('LTRIM', ledger, 0, ARGV[3] - 1) end
     end
   end
-  if #step.added > 0 then redis.call('SADD', step.runs, unpack(step.added)) end
-  -- held, but the last run has ended since that was decided: look again at once
-  if wake == '+inf' and redis.call('EXISTS', step.runs) == 0 then wake = ARGV[1] end
+end
+local watch, leave = {}, {}
+for id, wake in pairs(wakes) do
   if wake == '' then
-    redis.call('ZREM', KEYS[2], ids[i])
+    leave[#leave + 1] = id
   else
-    redis.call('ZADD', KEYS[2], wake, ids[i])
-    sooner = sooner or (tonumber(wake) or math.huge) < earliest
-  end
-  if #step.outcomes > 0 then
-    redis.call('LPUSH', step.ledger, unpack(step.outcomes))
-    redis.call('LTRIM', step.ledger, 0, ARGV[3] - 1)
+    watch[#watch + 1] = wake
+    watch[#watch + 1] = id
   end
 end
+if #leave > 0 then redis.call('ZREM', KEYS[2], unpack(leave)) end
+if #watch > 0 then redis.call('ZADD', KEYS[2], unpack(watch)) end
 
 if made > 0 then
   local tokens = {}
