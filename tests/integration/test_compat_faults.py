@@ -180,6 +180,23 @@ def test_a_schedule_outlives_the_jobs_of_its_runs(scheduler: Scheduler, client: 
     assert "periodic" in scheduler
 
 
+@pytest.mark.parametrize("late", [S * 20, timedelta(days=900)])
+def test_what_was_missed_runs_once_however_late(
+    late: timedelta, scheduler: Scheduler, client: redis.Redis
+) -> None:
+    for entry in (
+        Entry(id="single", function="tests.compat_jobs.fail"),
+        Entry(id="interval", function="tests.compat_jobs.fail", interval=S * 10),
+        Entry(id="cron", function="tests.compat_jobs.fail", cron_string="0 0 1 1 *"),
+    ):
+        scheduler.entries.put(entry, scheduler.entries.now() - late)
+    scheduler.enqueue_jobs()
+    assert len([one for one in ids(client) if "interval" in one]) == 1
+    assert len([one for one in ids(client) if "cron" in one]) == 1
+    assert "single" in ids(client)
+    assert sorted(times(scheduler)) == ["cron", "interval"]
+
+
 def test_an_interval_may_be_half_a_second(scheduler: Scheduler) -> None:
     begin = (utcnow() + H).replace(microsecond=0)
     job = scheduler.schedule(begin, greet, ["a"], id="half", interval=0.5)

@@ -26,7 +26,7 @@ from chronoq.compat.rq_scheduler import Job, Scheduler
 from chronoq.compat.rq_scheduler.surroundings import url_of
 from tests.compat_jobs import OwnJob, OwnQueue, Shop, fail, failed, greet, record, succeeded
 from tests.faults_app import ROOT
-from tests.proc import Process, chronoq
+from tests.proc import Process, chronoq, python
 from tests.servers import Server, eventually
 
 S = timedelta(seconds=1)
@@ -236,7 +236,8 @@ def test_classes_of_the_user_are_what_delivers(
     by_name = {"job_class": "tests.compat_jobs.OwnJob", "queue_class": "tests.compat_jobs.OwnQueue"}
     for given in (by_name, {"job_class": OwnJob, "queue_class": OwnQueue}):
         scheduler = new_scheduler(**given)
-        scheduler.enqueue_at(PAST, greet, "a")
+        job = scheduler.enqueue_at(PAST, greet, "a")
+        assert isinstance(scheduler.get_queue_for_job(job), OwnQueue)
         scheduler.enqueue_jobs()
     assert client.get("own:OwnJob") == b"2"
     with pytest.raises(errors.BadSetting, match=r"queue_class='builtins.dict' is no subclass"):
@@ -502,6 +503,28 @@ def test_the_lock_is_for_one(new_scheduler: Callable[..., Scheduler]) -> None:
     assert not two.acquire_lock()
     one.remove_lock()
     assert two.acquire_lock()
+
+
+# a process of its own
+
+
+def test_run_goes_on_until_it_is_told_to_stop(valkey: Server, client: redis.Redis) -> None:
+    program = (
+        "import redis; from chronoq.compat.rq_scheduler import Scheduler; "
+        f"Scheduler(connection=redis.Redis.from_url({valkey.url()!r}), name='one').run(); print('over')"
+    )
+    with (
+        python("-c", program, cwd=ROOT) as process,
+        closing(Scheduler(connection=client, name="one")) as same,
+    ):
+        same.enqueue_at(PAST, greet, "a", job_id="single", queue_name="turns-up-later")
+        eventually(lambda: ids(client, "turns-up-later") == ["single"], within=30)
+        with pytest.raises(ValueError, match="There's already an active RQ scheduler named: 'one'"):
+            same.run(burst=True)
+        process.sigterm()
+        assert process.wait() == 0
+        assert process.out == ["over"]
+        same.run(burst=True)
 
 
 # the command

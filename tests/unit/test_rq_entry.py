@@ -8,11 +8,15 @@ from itertools import islice
 from typing import Any
 
 import pytest
+import redis
+from attrs import evolve
 
 from chronoq import errors
+from chronoq.domain.identity import ScheduleId
+from chronoq.domain.job import Claim, Origin
 from chronoq.domain.schedule import Cursor
 from chronoq.relay.rq_entry import Entry, call_payload, cron_for, function_name, queue_for, rq_queue_of
-from chronoq.relay.rq_jobs import id_in_rq, rq_job_id
+from chronoq.relay.rq_jobs import Blueprint, id_in_rq, rq_job_id
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = timedelta(seconds=1)
@@ -163,3 +167,26 @@ def test_plain_arguments_are_kept_as_they_are() -> None:
 def test_an_entry_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(errors.ChronoqError, match=said):
         Entry(function="a.b", **wrong)
+
+
+@pytest.mark.parametrize(("interval", "looks", "now", "pause"), [
+    (None, 0, 0, 1),
+    (None, 2, 0, 2.25),
+    (None, 30, 0, 15),
+    (3600, 0, 0, 1),
+    (60, 9, 30, 15),
+    (60, 9, 50, 9.9),  # just before the next time
+    (60, 9, 59.95, 15),
+    (1, 0, 0, 0.25),
+    (0.01, 0, 5, 0.05),
+])  # fmt: skip
+def test_a_run_is_looked_after_as_often_as_its_schedule_needs(
+    interval: float | None, looks: int, now: float, pause: float
+) -> None:
+    blueprint = Blueprint(redis.Redis(), "default")
+    length = timedelta(seconds=interval or 0)
+    origin = None if interval is None else Origin(ScheduleId("default", "x"), NOW, NOW - length, NOW)
+    job = evolve(Entry(id="x", function="a.b").job(NOW, now=NOW), origin=origin)
+    claim = Claim(job, token=looks + 1, attempt=1, worker="w", expires_at=NOW)
+    moment = NOW + S * now
+    assert blueprint.under_way(claim, "started", now=moment).at - moment == S * pause

@@ -55,13 +55,7 @@ class RqRelay:
         client = redis.Redis.from_pool(address.pool())
         try:
             shared = self.url is None or same_database(client, settings.url)
-            blueprint = Blueprint(
-                client,
-                self.queue or queue,
-                self.serializer,
-                queue_class=self.queue_class,
-                job_class=self.job_class,
-            )
+            blueprint = self.blueprint(client, queue)
         except (RedisError, OSError) as error:
             client.close()
             raise trouble.refused(address, error) or trouble.unreachable(address, error) from error
@@ -69,6 +63,16 @@ class RqRelay:
             client.close()
             raise
         return RqDelivery(client, address, Keys(settings.namespace), load_scripts(), blueprint, shared)
+
+    def blueprint(self, client: redis.Redis, queue: str) -> Blueprint:
+        """What makes RQ's jobs for `queue`. Errors: `BadSetting`."""
+        return Blueprint(
+            client,
+            self.queue or queue,
+            self.serializer,
+            queue_class=self.queue_class,
+            job_class=self.job_class,
+        )
 
 
 def same_database(client: redis.Redis, url: str) -> bool:

@@ -274,6 +274,10 @@ class Scheduler(Registered):
         self.change_execution_time(job, self.entries.now())
         self.turn.take()
 
+    def get_queue_for_job(self, job: Job) -> Any:
+        """The RQ queue that it goes to."""
+        return self.relay.blueprint(self.connection, job.origin).queue
+
     def run(self, burst: bool = False) -> None:
         """Deliver what comes due, at its moment, until SIGINT or SIGTERM. `burst`: what is due now, and no more.
 
