@@ -360,6 +360,8 @@ def test_change_execution_time_moves_the_next_run(
         }
     if kind == "interval":
         assert 590 < (times(scheduler)["x"] - utcnow()).total_seconds() <= 600
+        scheduler.change_execution_time(job, utcnow() + H)
+        assert next(iter(scheduler.get_jobs())).meta["repeat"] == 4
     if kind == "cron":
         assert f"{times(scheduler)['x']:%H:%M:%S}" == "03:30:00"
 
@@ -375,6 +377,14 @@ def test_a_second_job_of_an_id_takes_the_place_of_the_first(
     assert scheduler.count() == 1
     assert next(iter(scheduler.get_jobs())).meta == job.meta
     assert expected in (None, times(scheduler))
+
+
+@pytest.mark.parametrize("first", MAKE)
+def test_it_takes_its_place_in_another_queue_too(first: str, scheduler: Scheduler) -> None:
+    MAKE[first](scheduler)
+    for queue in ("high", "low"):
+        scheduler.cron("30 3 * * *", greet, ["a"], id="x", queue_name=queue)
+        assert [job.origin for job in scheduler.get_jobs()] == [queue]
 
 
 def test_an_id_can_be_used_again_after_its_run(scheduler: Scheduler, client: redis.Redis) -> None:
