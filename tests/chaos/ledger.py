@@ -82,9 +82,12 @@ class Ledger:
             pid = int(path.name)
             for line in whole.decode().splitlines():
                 what, key, token, at, note, crashes = line.split(" ")
-                fact = Fact(what, key, int(token), float(at), note, pid, int(crashes))
-                self._facts[what].append(fact)
+                self.take(Fact(what, key, int(token), float(at), note, pid, int(crashes)))
         return self
+
+    def take(self, *facts: Fact) -> None:
+        for fact in facts:
+            self._facts[fact.what].append(fact)
 
     def knows(self, pid: int) -> bool:
         """Whether that process has written anything."""

@@ -142,14 +142,14 @@ def test_recovery_is_the_time_from_a_fall_until_what_was_in_hand_is_ready_again(
     def fact(what: What, key: str, token: int, at: float, pid: int, crashes: int = 0) -> Fact:
         return Fact(what, key, token, at, "-", pid, crashes)
 
-    ledger.facts = [
+    ledger.take(
         fact(What.CLAIMED, "kept", 1, 1, 7),
         fact(What.SETTLED, "kept", 1, 2, 7),
         fact(What.CLAIMED, "held", 1, 3, 7),
         fact(What.CLAIMED, "elsewhere", 1, 3, 8),
         fact(What.REAPED, "held", 1, 9, 8),
         fact(What.REAPED, "elsewhere", 1, 99, 9),
-    ]
+    )
     assert recoveries(ledger, [(7, 4.0)]) == [5.0]
     assert percentile([1, 2, 3], 0.5) == 2
     assert percentile([], 0.5) is None
@@ -158,7 +158,7 @@ def test_recovery_is_the_time_from_a_fall_until_what_was_in_hand_is_ready_again(
 def test_the_pace_is_back_when_a_window_has_95_of_100_of_what_there_was(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     steady = [n / 10 for n in range(100)]  # ten a second for ten seconds, silence until 15, then again
-    ledger.facts = [Fact(What.ENDED, "a", 1, at, "-", 1) for at in (*steady, *(15 + one for one in steady))]
+    ledger.take(*(Fact(What.ENDED, "a", 1, at, "-", 1) for at in (*steady, *(15 + one for one in steady))))
     assert pace(ledger, 1, 9) == 10
     assert back_after(ledger, 10, 12, 30) == pytest.approx(3, abs=0.2)
     assert back_after(ledger, 20, 12, 30) is None
