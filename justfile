@@ -6,6 +6,9 @@ set positional-arguments # so that `just test -k "this or that"` arrives in one 
 uv := env("UV", "uv")
 lint := uv + " run --quiet --group lint"
 
+# where the environment forbids compiled modules, every process compiles all of them again: half of its start
+export PYTHONDONTWRITEBYTECODE := ""
+
 # a test that hangs shows every thread's stack after two minutes, then ends as a failure
 pytest := uv + " run --quiet pytest -o faulthandler_timeout=120 -o faulthandler_exit_on_timeout=true"
 
