@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 from attrs import frozen
-from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.exceptions import NoSuchJobError
 from rq.job import Job as RqJob
 from rq.serializers import DefaultSerializer, JSONSerializer
 
@@ -94,7 +94,7 @@ def _restored(fields: Mapping[bytes, bytes], client: redis.Redis, trust_pickle: 
                 raise ValueError("its meta cannot be read")
         except NoSuchJobError:
             raise Stays("RQ's record of the job has no data", "Create it anew.") from None
-        except (DeserializationError, ValueError, TypeError, AttributeError, KeyError) as error:
+        except Exception as error:  # what is unpickled is code of others: one record must not stop the rest
             reason = str(error.__cause__ or error)
         else:
             return job
