@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,11 +45,11 @@ class _Group:
 class Sentinel(Server):
     """Watches over the primary "mymaster" on that port; two of three have to agree that it is dead."""
 
-    def __init__(self, kind: str, watches: int, *options: str) -> None:
+    def __init__(self, kind: str, watches: int, silence: int, *options: str) -> None:
         super().__init__(kind, tcp=True)
         lines = (
             f"sentinel monitor mymaster 127.0.0.1 {watches} 2",
-            f"sentinel down-after-milliseconds mymaster {QUICK}",
+            f"sentinel down-after-milliseconds mymaster {silence}",
             "sentinel failover-timeout mymaster 3000",
             *options,
         )
@@ -72,12 +73,14 @@ class Watched(_Group):
         replicas: int = 1,
         password: str | None = None,
         outer: str | None = None,
+        silence: int = QUICK,
     ) -> None:
         super().__init__()
         self._kind = kind
         self._replicas = replicas
         self._password = password
         self._outer = outer
+        self._silence = silence
         self._options: list[str] = ["--repl-diskless-sync-delay", "0"]
         self._watch: list[str] = []
         if password:
@@ -98,7 +101,8 @@ class Watched(_Group):
             client = replica.client(password=self._password)
             eventually(lambda: client.info("replication")["master_link_status"] == "up", 30)  # noqa: B023
         self.sentinels = [
-            self._stack.enter_context(Sentinel(self._kind, first.port, *self._watch)) for _ in range(3)
+            self._stack.enter_context(Sentinel(self._kind, first.port, self._silence, *self._watch))
+            for _ in range(3)
         ]
         for sentinel in self.sentinels:
             eventually(lambda: self._knows_all(sentinel), 20)  # noqa: B023
@@ -125,6 +129,17 @@ class Watched(_Group):
         found = eventually(promoted, within)
         assert found is not None
         return found
+
+    def fail_over(self) -> float:
+        """Kill the primary; when this returns there is another, and the old one follows it. When it was killed."""
+        victim = self.primary()
+        fell = monotonic()
+        victim.kill()
+        primary = self.await_another(victim, 60)
+        # not as a primary with nothing in it, which sentinels could choose again
+        victim.restart("--replicaof", "127.0.0.1", str(primary.port))
+        eventually(lambda: b"state=online" in _replication(primary), 60)
+        return fell
 
     def _knows_all(self, sentinel: Server) -> bool:
         ask: Callable[..., Any] = sentinel.client(password=self._outer).execute_command
@@ -244,6 +259,17 @@ class Nodes(_Group):
         ask(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.id(to))
         eventually(lambda: all(self._owner_seen_by(server, slot) == to.port for server in self.servers), 30)
 
+    def fail_over(self, slot: int) -> float:
+        """Kill the master of that slot; when this returns its replica has taken over, and the old one follows.
+        When it was killed."""
+        victim = self.owner_of(slot)
+        fell = monotonic()
+        victim.kill()
+        eventually(lambda: self.owner_of(slot) is not victim, 60)
+        victim.start()
+        eventually(lambda: all(self._is_whole(server) for server in self.servers), 60)
+        return fell
+
     def _owner_seen_by(self, teller: Server, slot: int) -> int:
         rows = ask(teller, "CLUSTER", "SLOTS")
         return next((row[2][1] for row in rows if row[0] <= slot <= row[1]), 0)
@@ -260,6 +286,11 @@ class Nodes(_Group):
         followed = all(len(rest) == 1 + self._replicas for _, _, *rest in rows)
         role = server.client().role()
         return whole and followed and (role[0] == b"master" or role[3] == b"connected")
+
+
+def _replication(server: Server) -> bytes:
+    found: bytes = ask(server, "INFO", "replication")
+    return found
 
 
 def ask(server: Server, *words: Any) -> Any:

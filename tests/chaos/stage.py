@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.roles import Plan
 from tests.chaos.witness import Witness
 from tests.servers import Server
+from tests.topology import Nodes, Watched
 
 SHORT = {"lease": "2s", "lock_ttl": "1s"}
 """Settings for runs that are not about the defaults."""
@@ -37,7 +39,11 @@ class Stage:
         self.stack = stack
         self.ledger = Ledger(folder / "ledger")
         self.proxy: Proxy | None = None
-        self.witness: Witness | None = None
+        self.group: Watched | Nodes | None = None
+        self.rearranging = Lock()
+        """Held by whoever kills or moves part of the group: one at a time."""
+        self.torn: list[tuple[float, float]] = []
+        """When the store could forget what it had answered, by the durability that was asked for."""
         self.workers: Fleet | None = None
         self.schedulers: Fleet | None = None
         self.producers: Fleet | None = None
@@ -51,7 +57,15 @@ class Stage:
 
     def watch(self) -> None:
         """Notice what the server forgets when it falls."""
-        self.witness = self.stack.enter_context(Witness(self.server))
+        self.stack.enter_context(Witness(self.server, self.torn))
+
+    def join(self, group: Watched | Nodes) -> None:
+        """Play on several servers instead of one."""
+        self.group = self.stack.enter_context(group)
+
+    @property
+    def url(self) -> str:
+        return self.group.url() if self.group else self.server.url()
 
     def intercept(self, **options: Any) -> Proxy:
         """From now on `plan` leads through a proxy."""
@@ -60,7 +74,7 @@ class Stage:
         return self.proxy
 
     def plan(self, **given: Any) -> Plan:
-        url = self.server.url() if self.proxy is None else f"redis://127.0.0.1:{self.proxy.port}/0"
+        url = self.url if self.proxy is None else f"redis://127.0.0.1:{self.proxy.port}/0"
         plan = Plan(url, self.folder, {**SHORT, "concurrency": 4})
         settings = {**plan.settings, **given.pop("settings", {})}
         return evolve(plan, settings=settings, **given)
@@ -84,7 +98,7 @@ class Stage:
     def app(self) -> Scheduler:
         """What the suite itself asks with; never through the proxy."""
         if self._app is None:
-            plan = Plan(self.server.url(), self.folder)
+            plan = Plan(self.url, self.folder)
             self._app = roles.application(plan)
             self.stack.callback(self._app.close)
         return self._app

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from tests.chaos.faults import Fault, FlushScripts, Freeze, Kill, KillScheduler, KillServer, Wire
+from functools import partial
+from typing import Any
+
+from tests.chaos.faults import (
+    FailOver,
+    Fault,
+    FlushScripts,
+    Freeze,
+    Kill,
+    KillScheduler,
+    KillServer,
+    MoveSlot,
+    Wire,
+)
 from tests.chaos.scenarios import Scenario
 from tests.chaos.scenarios.answers import Answers
 from tests.chaos.scenarios.backlog import Backlog
@@ -12,6 +25,7 @@ from tests.chaos.scenarios.memory import Full
 from tests.chaos.scenarios.poison import Poison
 from tests.chaos.scenarios.storm import Storm
 from tests.chaos.scenarios.tail import Tail
+from tests.topology import Nodes, Watched
 
 HOUR = 3600.0
 DEFAULTS = {"lease": "10s", "lock_ttl": "3s", "concurrency": 8}
@@ -35,6 +49,35 @@ def everything(share: float) -> list[Fault]:
         Wire(0.5, 1, int(500 * share)),
         FlushScripts(0.1, 0.1),
     ]
+
+
+def failovers(jobs: int, least: float, most: float, times: int) -> list[Scenario]:
+    """F9: by sentinels and in a cluster, with what `replica:1` promises and without."""
+    found: list[Scenario] = []
+    for durability in ("replica:1", "memory"):
+        given: dict[str, Any] = {
+            "name": "F9",
+            "settings": {"lease": "15s", "concurrency": 8, "durability": durability},
+            "pause": 0.1,
+            "jobs": jobs,
+        }
+        over = partial(FailOver, least, most, times, durable=durability != "memory")
+        moves = partial(MoveSlot, least, most, times)
+        found += [
+            Storm(
+                title=f"Sentinel, {durability}",
+                group=lambda: Watched(silence=2_000),
+                faults=lambda over=over: [over()],
+                **given,
+            ),
+            Storm(
+                title=f"Cluster, {durability}",
+                group=lambda: Nodes(replicas=1),
+                faults=lambda over=over, moves=moves: [over(), moves()],
+                **given,
+            ),
+        ]
+    return found
 
 
 def quick_suite(jobs: int | None) -> list[Scenario]:
@@ -89,6 +132,7 @@ def quick_suite(jobs: int | None) -> list[Scenario]:
         Tail(title="AOF tail cut, always", fsync="always", cuts=2),
         Tail(title="AOF tail cut, everysec", fsync="everysec", cuts=2),
         Storm(name="F8", title="replies harmed", faults=lambda: [Wire(0.05, 0.05)], proxy=True, jobs=n),
+        *failovers(n, 1.0, 2.0, 1)[:2],
         Full(jobs=200),
         Storm(name="F11", title="scripts flushed", faults=lambda: [FlushScripts(0.1, 0.1)], jobs=n),
         Answers(lived=("READONLY", "NOAUTH", "end", "garbage")),
@@ -105,7 +149,7 @@ def full_suite(jobs: int | None) -> list[Scenario]:
             name="F2",
             title="workers killed",
             faults=lambda: [Kill(0.05, 0.5)],
-            jobs=jobs or 20_000,
+            jobs=jobs or 100_000,
             strikes=200,
             workers=20,
             pause=0.2,
@@ -180,6 +224,7 @@ def full_suite(jobs: int | None) -> list[Scenario]:
             schedulers=2,
             covered=True,
         ),
+        *failovers(jobs or 2_000, 1.0, 3.0, 6),
         Full(jobs=2_000),
         Storm(
             name="F11",

@@ -18,12 +18,12 @@ class Witness:
     """Counts up on the server all the time, remembers when, and compares after each outage.
 
     With `everysec` a server answers before it writes while its last sync is still under way, so that even a
-    kill of its process alone can take back what it had answered. Entered with `with`.
+    kill of its process alone can take back what it had answered. Into `torn` goes from when on the answers
+    were forgotten, and when that was found. Entered with `with`.
     """
 
-    def __init__(self, server: Server) -> None:
-        self.torn: list[tuple[float, float]] = []
-        """From when on the answers were forgotten, and when that was found."""
+    def __init__(self, server: Server, torn: list[tuple[float, float]]) -> None:
+        self._torn = torn
         self._server = server
         self._sent = [monotonic()]
         """When the count of that place was sent."""
@@ -55,5 +55,5 @@ class Witness:
             with suppress(RedisError, OSError):
                 kept = int(client.get(KEY) or 0)
                 if kept < answered:
-                    self.torn.append((self._sent[kept], monotonic()))
+                    self._torn.append((self._sent[kept], monotonic()))
                 return

@@ -136,6 +136,14 @@ def test_each_nominal_time_has_to_run_once(tmp_path: Path) -> None:
     assert not doubled.ok
 
 
+def test_a_second_run_of_a_schedules_job_is_no_second_firing(tmp_path: Path) -> None:
+    notes, row = Notes(tmp_path), Row("F0", "ticks")
+    for token in (1, 2):
+        notes.note(What.TICKED, "s", token, 1000)
+    check_ticks(Ledger(tmp_path).refresh(), row, step=1, schedules=1)
+    assert (row.jobs, row.duplicates, row.doubled, row.ok) == (1, 1, 0, True)
+
+
 def test_recovery_is_the_time_from_a_fall_until_what_was_in_hand_is_ready_again(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
 
@@ -151,6 +159,9 @@ def test_recovery_is_the_time_from_a_fall_until_what_was_in_hand_is_ready_again(
         fact(What.REAPED, "elsewhere", 1, 99, 9),
     )
     assert recoveries(ledger, [(7, 4.0)]) == [5.0]
+    assert recoveries(ledger, [(7, 4.0), (7, 5.0)]) == [5.0], "it was in hand at the first"
+    ledger.take(fact(What.CLAIMED, "later", 1, 4.5, 7), fact(What.REAPED, "later", 1, 16, 8))
+    assert recoveries(ledger, [(7, 4.0), (7, 5.0)]) == [5.0, 11.0], "stopped, gone on, and killed"
     assert percentile([1, 2, 3], 0.5) == 2
     assert percentile([], 0.5) is None
 
