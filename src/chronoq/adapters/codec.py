@@ -63,14 +63,17 @@ def up_ms(moment: datetime) -> int:
 
 
 def encode_job(job: Job) -> bytes:
-    at, due = job.enqueued_at, job.due
-    enqueued = to_ms(at)
-    up = enqueued + (at.microsecond % 1000 > 0) if due is at else up_ms(due)
-    envelope: list[object] = [job.task, enqueued, up]
+    envelope = _envelope_text(job.task, job.enqueued_at, job.due)
     if job.origin is not None:
-        envelope.append(_origin_form(job.id, job.origin))
+        envelope = b"%b,%b]" % (envelope[:-1], orjson.dumps(_origin_form(job.id, job.origin)))
     options = b"" if job.options is DEFAULTS else _known(job.options)[1]
-    return b"%b\n%b\n%b" % (options, orjson.dumps(envelope), job.payload)
+    return b"%b\n%b\n%b" % (options, envelope, job.payload)
+
+
+@lru_cache(maxsize=64)
+def _envelope_text(task: str, enqueued: datetime, due: datetime) -> bytes:
+    """Written once for the jobs that are made in one moment."""
+    return orjson.dumps([task, to_ms(enqueued), up_ms(due)])
 
 
 def decode_job(id: JobId, record: bytes) -> Job:
