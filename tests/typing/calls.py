@@ -221,3 +221,33 @@ app.schedule(every("10s"), cacth_up="latest")  # type: ignore[call-arg]  # pyrig
 app.schedule(every("10s"), catch_up="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 app.add_schedule("nightly", plain, every("1d"))
 every(b"10s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# ask and answer: without options of the call the arguments are checked, with `calling` always
+
+assert_type(app.call(send, "a", "b"), int)
+assert_type(app.call(send, "a", subject="b", copies=2), int)
+assert_type(app.call(send.using(queue="mail"), "a", "b", policy="remote", timeout="5s", once=False), int)
+assert_type(app.call(send, "a", "b", on_progress=print), int)
+assert_type(app.call(fetch, "u"), bytes)
+assert_type(app.call(told, 3, timeout=None), str)
+assert_type(app.calling(policy="remote_first", timeout=5).call(send, "a", "b"), int)
+
+
+async def asked() -> None:
+    assert_type(await app.acall(send, "a", "b"), int)
+    assert_type(await app.acall(fetch, "u", timeout="5s"), bytes)
+    assert_type(await app.calling(once=False).acall(told_later, steps=3), str)
+    assert_type(await app.ahas_listener(send), bool)
+    await app.acall(send, "a", 1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await app.calling(timeout="5s").acall(send, "a", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+app.call(send, "a", 1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+app.call(send, "a")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+app.call(send, "a", "b", policy="elsewhere")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+app.call(send, "a", "b", timeout=b"5s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+app.call(len, [])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+app.calling(polcy="remote")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+app.calling(policy="remote").call(send, "a", coppies=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+called: str = app.call(send, "a", "b")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]

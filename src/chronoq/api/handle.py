@@ -47,41 +47,7 @@ class JobHandle(Generic[R]):
     async def aresult(self, timeout: Duration | None = None) -> R:
         """`result`, for async code."""
         limit = None if timeout is None else duration(timeout)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Ending | None] = loop.create_future()
-
-        def arrive(ending: Ending | None) -> None:
-            if not future.done():
-                future.set_result(ending)
-
-        def tell(ending: Ending | None) -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(arrive, ending)
-
-        stops: list[Callable[[], None]] = []
-        over = False
-
-        def begin() -> None:
-            stops.append(self._app.client.listener.wait(self.job_id, tell))
-            if over:  # cancelled meanwhile
-                stops[0]()
-
-        try:
-            await self._app.off_loop(begin)
-            ending = await self._within(future, limit)
-        finally:
-            over = True
-            for stop in stops:
-                stop()
-        return self._value(ended(self.job_id, ending))
-
-    async def _within(
-        self, future: "asyncio.Future[Ending | None]", limit: timedelta | None
-    ) -> Ending | None:
-        try:
-            return await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
-        except TimeoutError:
-            raise self._app.client.listener.trouble or _late(self.job_id, limit) from None
+        return self._value(await ending_of(self._app, self.job_id, limit))
 
     def status(self) -> State | None:
         """Where it is: delayed, ready, running, dead, done, cancelled, expired; None when it is not known."""
@@ -122,6 +88,39 @@ class JobHandle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id}>"
+
+
+async def ending_of(app: "Scheduler", id: JobId, limit: timedelta | None) -> Ending:
+    """How the job ended, for async code. Errors: those of `Client.wait`."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Ending | None] = loop.create_future()
+
+    def arrive(ending: Ending | None) -> None:
+        if not future.done():
+            future.set_result(ending)
+
+    def tell(ending: Ending | None) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(arrive, ending)
+
+    stops: list[Callable[[], None]] = []
+    over = False
+
+    def begin() -> None:
+        stops.append(app.client.listener.wait(id, tell))
+        if over:  # cancelled meanwhile
+            stops[0]()
+
+    try:
+        await app.off_loop(begin)
+        ending = await asyncio.wait_for(future, None if limit is None else limit.total_seconds())
+    except TimeoutError:
+        raise app.client.listener.trouble or _late(id, limit) from None
+    finally:
+        over = True
+        for stop in stops:
+            stop()
+    return ended(id, ending)
 
 
 def _late(id: JobId, limit: timedelta | None) -> ResultTimeout:

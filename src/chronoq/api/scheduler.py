@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
+from chronoq.api.calls import Calls
 from chronoq.api.control import ScheduleHandle
 from chronoq.api.handle import JobHandle
 from chronoq.api.task import Decorator, Task
@@ -41,7 +42,7 @@ A = TypeVar("A")
 VERSION = "0.1.0"
 
 
-class Scheduler:
+class Scheduler(Calls):
     """An application's tasks, schedules and jobs on one backend.
 
     `url` picks the backend by its scheme (`memory://` by default). `queues` are declared here;
@@ -281,8 +282,8 @@ class Scheduler:
 
     # running
 
-    def process(self, kind: Kind, queues: Sequence[str] = ()) -> Process:
-        """How a scheduler or worker of this application introduces itself."""
+    def process(self, kind: Kind, queues: Sequence[str] = (), tasks: Sequence[str] = ()) -> Process:
+        """How a scheduler or worker of this application introduces itself; a worker with all tasks by default."""
         works = kind is Kind.WORKER
         return Process(
             id=new_process_id(host_name()),
@@ -292,20 +293,30 @@ class Scheduler:
             started_at=self.backend.clock.now(),
             version=VERSION,
             queues=tuple(queues or self.queues),
-            tasks=tuple(sorted(task.name for task in self.tasks)) if works else (),
+            tasks=tuple(sorted(tasks or (task.name for task in self.tasks))) if works else (),
             concurrency=self._configured.settings.concurrency if works else 0,
         )
 
-    def worker(self, queues: Sequence[str] = (), *, loop: asyncio.AbstractEventLoop | None = None) -> Worker:
-        """A worker for these queues, or all declared ones that are not relayed; not started."""
+    def worker(
+        self,
+        queues: Sequence[str] = (),
+        *,
+        listen: Sequence[str] = (),
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Worker:
+        """A worker for these queues, or all declared ones that are not relayed; not started.
+
+        `listen`: only for these tasks, by name, and so only for their queues.
+        """
         refuse_eviction(self.backend, self._configured.settings)
-        served = [self.declared.queue(queue) for queue in queues] or self.own_queues
+        served = self.declared.listened(listen, queues) if listen else [*map(self.declared.queue, queues)]
+        served = served or self.own_queues
         if not served or not self.declared.engines.keys().isdisjoint(served):
             raise BadSetting(
                 f"A worker cannot serve {', '.join(served) or 'this application'}: jobs of "
                 f"{', '.join(self.declared.engines)} go to another engine. Run `chronoq relay` for them."
             )
-        process = self.process(Kind.WORKER, served)
+        process = self.process(Kind.WORKER, served, listen)
         worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop)
         return worker
 

@@ -27,11 +27,15 @@ class Client:
     def __attrs_post_init__(self) -> None:
         self.listener = Listener(self.backend.queue, self.backend.clock)
 
-    def submit(self, job: Job) -> None:
-        """Store one job that was made just now. Errors: `Conflict`, `QueueFull`, `Unknown`, `BackendError`."""
+    def submit(self, job: Job) -> Submitted:
+        """Store one job that was made just now; ACCEPTED or DUPLICATE.
+
+        Errors: `Conflict`, `QueueFull`, `Unknown`, `BackendError`.
+        """
         answer = self.backend.queue.submit([job], now=job.enqueued_at, room=self.room)[0]
         if answer is not Submitted.ACCEPTED and (error := self.refusal(job, answer)):
             raise error
+        return answer
 
     def submit_many(self, jobs: Sequence[Job]) -> list[Exception | None]:
         """Try every job, in chunks; for each None, or why it was refused.

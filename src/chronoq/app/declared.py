@@ -90,6 +90,22 @@ class Declared:
             f"Queue {queue!r} is not declared. Declared: {', '.join(self.queues)}.{near(queue, self.queues)}"
         )
 
+    def listened(self, tasks: Sequence[str], queues: Sequence[str] = ()) -> list[str]:
+        """The queues of these tasks, or those of `queues`. Errors: `BadSetting` when other tasks live there too.
+
+        A worker takes jobs by queue, so it could not leave those of the others alone.
+        """
+        homes = {task.name: task.queue for task in self.registry}
+        if unknown := next((one for one in tasks if one not in homes), None):
+            raise BadSetting(f"There is no task {unknown!r} to listen to.{self.registry.hint(unknown)}")
+        served = [*map(self.queue, queues)] or list(dict.fromkeys(homes[one] for one in tasks))
+        if other := next((one for one in homes if one not in tasks and homes[one] in served), None):
+            raise BadSetting(
+                f"A worker takes jobs by queue, and task {other!r} lives on {homes[other]!r} too. Listen to it "
+                "as well, or give those that you listen to a queue of their own: @app.task(queue=...)."
+            )
+        return served
+
     @property
     def engines(self) -> dict[str, Engine]:
         """The queues whose jobs other engines run."""

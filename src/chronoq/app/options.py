@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from enum import StrEnum
+from typing import Any, Literal, TypedDict, TypeVar
 
 import orjson
 from attrs import evolve
 
+from chronoq.domain.calling import Policy as CallPolicy
+from chronoq.domain.calling import Terms
 from chronoq.domain.errors import BadSetting, ChronoqError, NotStorable, UnknownOption, near
 from chronoq.domain.job import Options, Priority
 from chronoq.domain.retry import RetryPolicy
 from chronoq.domain.schedule import CatchUp, Overlap, Policy
 from chronoq.domain.time import ZERO, Duration, aware, duration
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 Backoff = Duration | Sequence[Duration] | RetryPolicy
 """The base of an exponential with full jitter, a list of exact delays, or a policy."""
@@ -121,11 +126,17 @@ def priority(value: Any) -> Priority:
         ) from None
 
 
-def _choice(kind: type[Overlap], value: Any, name: str) -> Overlap:
+def terms(policy: Any, timeout: Any, once: bool) -> Terms:
+    """What a caller asks for. Errors: `BadSetting`, `BadDuration`."""
+    limit = None if timeout is None else _timeout(timeout)
+    return Terms(_choice(CallPolicy, policy, "policy"), limit, once)
+
+
+def _choice(kind: type[Choice], value: Any, name: str) -> Choice:
     try:
         return kind(value)
     except ValueError:
-        names = [one.value for one in kind]
+        names = [str(one) for one in kind]
         raise BadSetting(
             f"{name}={value!r}: choose from {', '.join(names)}.{near(str(value), names)}"
         ) from None

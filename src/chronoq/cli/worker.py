@@ -25,6 +25,13 @@ from chronoq.domain.time import brief
     metavar="A,B",
     help="Serve only these queues; all declared ones by default.",
 )
+@click.option(
+    "--listen",
+    "listen",
+    multiple=True,
+    metavar="NAME",
+    help="Only for this task, and so only for its queue; may be repeated, or A,B.",
+)
 @click.option("--concurrency", metavar="N", help="Jobs at once.  [default: 8]")
 @click.option(
     "--processes",
@@ -50,6 +57,7 @@ from chronoq.domain.time import brief
 def worker(
     cli: Cli,
     queues: str | None,
+    listen: tuple[str, ...],
     concurrency: str | None,
     processes: int,
     lease: str | None,
@@ -67,14 +75,15 @@ def worker(
         raise Misuse("A worker needs --app module:attr (or CHRONOQ_APP): without it, it knows no task.")
     app = cli.app(concurrency=concurrency, lease=lease, grace=grace, allow_eviction=allow_eviction)
     cli.refuse_private(app, f"Use 'dev --app {cli.path}': it runs scheduler and worker in one process. ")
-    served = chosen(app, queues)
+    tasks = tuple(name for text in listen for one in text.split(",") if (name := one.strip()))
+    served = chosen(app, queues, tasks)
     if processes > 1 and not supervised():
         logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
         return supervise(processes)
     logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
     signals, parent = Signals(), os.getppid()
-    introduce(app, served)
-    made = persist(lambda: app.worker(served), signals)
+    introduce(app, served, tasks=tasks)
+    made = persist(lambda: app.worker(served, listen=tasks), signals)
     if made is None:
         return OK
     made.start()
@@ -87,19 +96,23 @@ def worker(
     return finish(made)
 
 
-def chosen(app: Scheduler, queues: str | None) -> tuple[str, ...]:
-    """The queues to serve. Errors: `UnknownQueue` (E17)."""
+def chosen(app: Scheduler, queues: str | None, tasks: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The queues to serve. Errors: `UnknownQueue` (E17), `BadSetting`."""
     names = [name.strip() for name in (queues or "").split(",") if name.strip()]
+    if tasks:
+        return tuple(app.declared.listened(tasks, names))
     return tuple(dict.fromkeys(app.declared.queue(name) for name in names)) or tuple(app.own_queues)
 
 
-def introduce(app: Scheduler, queues: tuple[str, ...], kind: str = "worker") -> None:
-    tasks = sorted(task.name for task in app.tasks)
+def introduce(
+    app: Scheduler, queues: tuple[str, ...], kind: str = "worker", *, tasks: tuple[str, ...] = ()
+) -> None:
+    listens, tasks = bool(tasks), tasks or tuple(sorted(task.name for task in app.tasks))
     banner(
         kind,
         app,
         f"queues {', '.join(queues)}",
-        counted(len(tasks), "task"),
+        f"listens to {', '.join(tasks)}" if listens else counted(len(tasks), "task"),
         f"concurrency {app.configured.settings.concurrency}",
     )
     log.debug("tasks: %s", ", ".join(tasks))

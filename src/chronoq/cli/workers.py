@@ -7,10 +7,14 @@ from typing import Any
 import click
 
 from chronoq.cli.base import Cli, Group
+from chronoq.cli.process import counted
 from chronoq.domain.lease import Kind, Presence
 from chronoq.domain.ports import Backend
 
-COLUMNS = ("id", "kind", "state", "up", "seen", "running", "done", "failed", "queues")
+MOST = 3
+"""So many tasks of a worker are named in a table."""
+
+COLUMNS = ("id", "kind", "state", "up", "seen", "running", "done", "failed", "queues", "listens")
 
 
 @click.group(cls=Group)
@@ -20,11 +24,21 @@ def workers() -> None:
 
 @workers.command("list")
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only these.")
+@click.option("--listen", metavar="NAME", help="Only workers that take this task.")
 @click.pass_obj
-def list_(cli: Cli, kind: str | None) -> None:
+def list_(cli: Cli, kind: str | None, listen: str | None) -> None:
     """List the workers and schedulers that are alive."""
     rows = [row for row in living(cli.shared(cli.app())) if kind in (None, row["kind"])]
-    cli.out.rows(rows, COLUMNS, empty="Nobody is alive." if kind is None else f"No {kind} is alive.")
+    if listen is not None:
+        rows = [row for row in rows if listen in row["tasks"]]
+    if cli.out.form == "table":
+        rows = [row | {"listens": _named(row["tasks"])} for row in rows]
+    nobody = "Nobody is alive." if kind is None else f"No {kind} is alive."
+    cli.out.rows(rows, COLUMNS, empty=nobody if listen is None else f"No worker listens for {listen}.")
+
+
+def _named(tasks: list[str]) -> str:
+    return counted(len(tasks), "task") if len(tasks) > MOST else ", ".join(tasks)
 
 
 def living(backend: Backend) -> list[dict[str, Any]]:

@@ -152,6 +152,19 @@ class ResultTimeout(JobError, TimeoutError):
     """The job has not ended within the timeout. It goes on."""
 
 
+class CallTimeout(JobError, TimeoutError):
+    """No answer came to a call in time, and it was not run here, or not again.
+
+    `id` is that of its job. `started`: False, no worker has begun it and none will; True, one may have done
+    something; None, it is not known.
+    """
+
+    def __init__(self, message: str, *, id: str, started: bool | None) -> None:
+        super().__init__(message)
+        self.id = id
+        self.started = started
+
+
 class ResultGone(JobError):
     """The job is not known any more: its result was kept for `result_ttl`, or it was never submitted."""
 
@@ -209,6 +222,10 @@ class Snooze(ChronoqError):
         super().__init__(reason or "snoozed")
         self.delay = delay
         self.reason = reason
+
+
+class NotHere(ChronoqError):
+    """Raised by a task before it did anything: this process cannot run it. A `local_first` call goes to a worker."""
 
 
 def near(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -1,5 +1,6 @@
 """A lock on a name, and who is alive."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -56,3 +57,14 @@ class Presence:
     process: Process
     vitals: Vitals
     seen_at: datetime
+
+
+def listened(roll: Iterable[Presence], *, task: str, queue: str) -> bool:
+    """Whether a worker takes jobs of that task from that queue: also a busy one, not one that is stopping."""
+    return any(
+        one.process.kind is Kind.WORKER
+        and not one.vitals.stopping
+        and task in one.process.tasks
+        and queue in one.process.queues
+        for one in roll
+    )

@@ -249,6 +249,7 @@ class Shelf:
         """Forget one ending now. False: it is not remembered."""
         known = self.remembered(key, now=now) is not None
         self.ended.pop(key, None)
+        self.unmark(key)
         return known
 
     def unmark(self, key: str) -> None:

@@ -41,6 +41,8 @@ _MOST = 1000
 
 _PROMOTED_PER_CLAIM = 500
 _HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
+_NEAR = 1000
+"""How far from either end of a list the place of a cancelled job is looked for, when it is forgotten."""
 _CANCELS = (Cancel.GONE, Cancel.CANCELLED, Cancel.ASKED, Cancel.STOPPED)
 
 
@@ -310,8 +312,9 @@ class Moves:
     def forget(self, ids: Sequence[JobId], *, now: datetime) -> list[bool]:
         def call(queue: str, part: list[JobId]) -> Call[list[bool]]:
             keys = self.server.keys.of(queue)
-            places = [keys.ending(id.key) for id in part]
-            return Call(self.server.scripts["forget"], places, (to_ms(now),), yes_or_no, again=False)
+            places = (keys.skips, *keys.ready, *(keys.ending(id.key) for id in part))
+            args: list[Word] = [to_ms(now), _NEAR, *(id.key for id in part)]
+            return Call(self.server.scripts["forget"], places, args, yes_or_no, again=False)
 
         return self.server.spread(ids, queue=lambda id: id.queue, call=call)
 
