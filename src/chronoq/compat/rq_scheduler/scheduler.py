@@ -212,7 +212,8 @@ class Scheduler(Registered):
     def change_execution_time(self, job: Any, date_time: datetime) -> None:
         """Have it run next at `date_time`; a periodic one goes on from there. Errors: `BadSetting`, a ValueError."""
         for found in self.entries.find(_id(job)):
-            if self.entries.move(found, max(_utc(date_time), self.entries.now())):
+            to = _utc(date_time)
+            if self.entries.move(found, max(to, self.entries.now()) if found.entry.periodic else to):
                 return
         raise BadSetting(
             f"Job not in scheduled jobs queue: {_id(job)!r} was delivered, cancelled or never there."
