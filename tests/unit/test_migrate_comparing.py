@@ -30,16 +30,22 @@ def compared(nominals: list[float], fires: list[float], *, waiting: bool = False
 
 @pytest.mark.parametrize(("nominals", "fires", "expected"), [
     ([10, 20], [10, 20.9], []),
+    ([10, 20], [9.5, 20], []),
     ([10, 20], [10, 25], [("late", 20)]),
     ([10, 20], [10], [("missing", 20)]),
-    ([10, 20], [10, 20, 20.5], [("doubled", 20)]),
+    ([10, 20], [10, 20, 20.5], [("doubled", 20.5)]),
+    ([10, 20], [20, 20.5], [("missing", 10), ("doubled", 20.5)]),
     ([10, 20], [20], [("missing", 10)]),
+    ([10, 20], [10, 20, 50], [("doubled", 50)]),
+    ([10, 11, 12], [10, 11, 12], []),
+    ([10, 11, 12], [10.9, 11.9, 12.9], []),
+    ([10, 12, 14], [15, 20, 25], [("late", 10), ("late", 12)]),
     ([50], [10], [("early", 50)]),
     ([50, 60], [10, 20], [("early", 50), ("early", 60)]),
     ([], [10], [("doubled", 10)]),
     ([10, 99.5], [10], []),
 ], ids=str)  # fmt: skip
-def test_a_run_belongs_to_the_last_nominal_time_before_it(
+def test_a_run_belongs_to_the_last_nominal_time_before_it_that_has_none_yet(
     nominals: list[float], fires: list[float], expected: list[tuple[str, float]]
 ) -> None:
     assert compared(nominals, fires) == expected

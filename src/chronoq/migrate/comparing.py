@@ -43,34 +43,43 @@ def differences(
     tolerance: timedelta,
     waiting: bool = False,
 ) -> list[Difference]:
-    """A run belongs to the last nominal time before it. Both are in order of time.
+    """Both are in order of time. A run belongs to the last nominal time before it that has none yet; it is one too
+    many where none is left, or where it follows the run of its own time at once.
 
     `waiting`: rq-scheduler still has it in hand, so what it has not run `until` then is late, not missing.
     """
     found: list[Difference] = []
-    met: set[datetime] = set()
-    ahead = 0
+    left = list(nominals)
+    last: datetime | None = None
     for at in fires:
-        place = bisect_right(nominals, at + tolerance)
-        nominal = nominals[place - 1] if place else None
-        if nominal is not None and nominal not in met:
-            met.add(nominal)
-            if at - nominal > tolerance:
-                found.append(Difference(Kind.LATE, nominal, at))
-        elif nominal is None and place + ahead < len(nominals):
-            early = nominals[place + ahead]
-            ahead += 1
-            met.add(early)
-            found.append(Difference(Kind.EARLY, early, at))
-        else:
-            found.append(Difference(Kind.DOUBLED, nominal, at))
-    open_ = [nominal for nominal in nominals if nominal not in met and until - nominal > tolerance]
-    pending = (
-        open_[-1:] if waiting and open_ and open_[-1] > max(fires, default=open_[-1] - tolerance) else []
-    )
-    found += [Difference(Kind.MISSING, nominal, None) for nominal in open_ if nominal not in pending]
-    found += [Difference(Kind.LATE, nominal, until) for nominal in pending]
+        place = _place(left, at, tolerance)
+        passed = bisect_right(nominals, at)
+        if place is None and not passed and left:
+            place = 0
+        again = (
+            last is not None and at - last <= tolerance and passed > 0 and nominals[passed - 1] not in left
+        )
+        if place is None or again:
+            found.append(Difference(Kind.DOUBLED, None, at))
+            continue
+        nominal, last = left.pop(place), at
+        if abs(at - nominal) > tolerance:
+            found.append(Difference(Kind.LATE if at > nominal else Kind.EARLY, nominal, at))
+    left = [nominal for nominal in left if until - nominal > tolerance]
+    if waiting and left and (last is None or left[-1] > last):
+        found.append(Difference(Kind.LATE, left.pop(), until))
+    found += [Difference(Kind.MISSING, nominal, None) for nominal in left]
     return sorted(found, key=lambda one: one.nominal or one.at or until)
+
+
+def _place(left: Sequence[datetime], at: datetime, tolerance: timedelta) -> int | None:
+    """Of the last one before `at`; of the next one, where that is near and the other is not."""
+    after = bisect_right(left, at)
+    if after and at - left[after - 1] <= tolerance:
+        return after - 1
+    if after < len(left) and left[after] - at <= tolerance:
+        return after
+    return after - 1 if after else None
 
 
 def next_times(ours: datetime | None, theirs: datetime, *, tolerance: timedelta) -> list[Difference]:
