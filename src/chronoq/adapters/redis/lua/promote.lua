@@ -4,14 +4,16 @@
 -- Returns: how many moved, when the next one is due ('' when nothing is delayed)
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 if #due > 0 then
-  local ready = {}
-  for _, member in ipairs(due) do
-    local priority = string.match(member, '^[0-3]') or '2'
-    ready[priority] = ready[priority] or {}
-    table.insert(ready[priority], string.sub(member, 2))
+  local byte, sub, lanes = string.byte, string.sub, {{}, {}, {}, {}}
+  for i = 1, #due do
+    local lane = lanes[(byte(due[i]) or 0) - 47] or lanes[3] -- '0' is 48
+    lane[#lane + 1] = sub(due[i], 2)
   end
-  redis.call('ZREM', KEYS[1], unpack(due)) -- first: what shrinks is allowed on a full server
-  for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[3 + priority], unpack(lane)) end
+  -- first: what shrinks is allowed on a full server; they are the first ones, and need not be looked up again
+  redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #due - 1)
+  for i, lane in ipairs(lanes) do
+    if #lane > 0 then redis.call('RPUSH', KEYS[2 + i], unpack(lane)) end
+  end
   local tokens = {}
   for i = 1, math.min(#due, 64 - redis.call('LLEN', KEYS[2])) do tokens[i] = '1' end
   if #tokens > 0 then redis.call('RPUSH', KEYS[2], unpack(tokens)) end
