@@ -35,6 +35,7 @@ ON_REQUEST = {"CONFIG", "WAITAOF"}
 _PHRASES = {
     "ready:0 .. ready:3": ("ready:*",),
     "the ready list of that priority": ("ready:*",),
+    "the ending of each job": ("ending:*",),
     "then the ending of each job": ("ending:*",),
     "the runs of schedules": ("runs:*",),
     "then the runs of schedules": ("runs:*",),
