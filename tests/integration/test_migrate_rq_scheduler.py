@@ -261,12 +261,14 @@ def test_what_cannot_be_moved_says_why_and_what_to_do(
     old.enqueue_in(HOUR, "shop.send", key={1: 2}, job_id="key")
     old.enqueue_in(HOUR, Shop().restock, job_id="method")
     old.enqueue_in(HOUR, "shop.send", Bomb(), job_id="bomb")
-    for id in ("gone", "garbage", "dataless", "other-type", "odd-interval"):
-        old.schedule(soon(hours=1), "shop.send", id=id, meta={"interval": "soon"} if "odd" in id else None)
+    for id in ("gone", "garbage", "dataless", "other-type", "odd-interval", "never", "year-one"):
+        meta = {"odd-interval": {"interval": "soon"}, "year-one": {"interval": 60}}.get(id)
+        old.schedule(soon(hours=1), "shop.send", id=id, meta=meta)
     client.delete("rq:job:gone", "rq:job:other-type")
     client.set("rq:job:other-type", "text")
     client.hset("rq:job:garbage", "data", b"\xff\x00")
     client.hdel("rq:job:dataless", "data")
+    client.zadd(ENTRIES, {"never": float("inf"), "year-one": -62135596800})
     rows = migrate.rows("--trust-pickle")
     assert {row["fate"] for row in rows.values()} == {"stays"}
     for id, why in {
@@ -279,10 +281,12 @@ def test_what_cannot_be_moved_says_why_and_what_to_do(
         "garbage": "cannot read its record",
         "dataless": "no data",
         "odd-interval": "interval is 'soon'",
+        "never": "its time is inf seconds",
+        "year-one": "date value out of range",
     }.items():
         assert why in rows[id]["remark"], id
-        assert rows[id]["todo"], id
-    assert len(ids(server)) == 9
+        assert rows[id]["todo"] or id == "year-one"
+    assert len(ids(server)) == 11
 
 
 def test_nothing_is_unpickled_unless_it_is_trusted(old: OldScheduler, migrate: Cli) -> None:

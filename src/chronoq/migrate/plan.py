@@ -126,6 +126,8 @@ class Planner:
     def _planned(self, line: Line, old: Old, now: datetime) -> Planned:
         queue, task = self._place(old.entry)
         entry = evolve(old.entry, queue=queue, function=task, tz=self._zone(old.entry))
+        if line.due is None:
+            raise Stays(f"its time is {line.score:g} seconds after 1970", "Create it anew.")
         due = up_to_ms(line.due)
         if entry.cron_string is not None:
             return self._cron(line, entry, due, now, asked=old.local)

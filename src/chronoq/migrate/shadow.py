@@ -97,7 +97,7 @@ class Shadow:
     def _watch(self, lines: Sequence[Line], now: datetime) -> None:
         for line, planned in zip(lines, self.planner.plan(lines, now=now), strict=True):
             one = Watched(planned, now, line.score, line.fields.get(b"enqueued_at", b""))
-            if planned.entry and planned.entry.cron_string and line.due > now:
+            if planned.entry and planned.entry.cron_string and line.due and line.due > now:
                 one.doubled += next_times(planned.next, up_to_ms(line.due), tolerance=self.tolerance)
             self.watched[line.id] = one
 

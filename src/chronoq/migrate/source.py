@@ -46,8 +46,12 @@ class Line:
     moving: bool = False
 
     @property
-    def due(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.score)
+    def due(self) -> datetime | None:
+        """None for what is no time: a score can be anything."""
+        try:
+            return EPOCH + timedelta(seconds=self.score)
+        except OverflowError:
+            return None
 
 
 @define
