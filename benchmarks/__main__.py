@@ -34,7 +34,7 @@ def main() -> None:
     given = arguments()
     everybody = environments.FILES if given.files else [] if given.quick else environments.PEERS
     peers = given.peers.split(",") if given.peers else everybody
-    scale = 0.2 if given.quick else 1.0
+    scale = given.scale or (0.2 if given.quick else 1.0)
     runs: Runs = {}
     failures: dict[str, str] = {}
     began = monotonic()
@@ -70,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="measures whose name has one of these words")
     parser.add_argument("--peers", default="", help=f"of {', '.join(environments.PEERS)}")
     parser.add_argument("--files", action="store_true", help="only those who keep their jobs in a file")
+    parser.add_argument("--scale", type=float, default=0, help="how many jobs: 1 in full, 0.2 with --quick")
     parser.add_argument("--repeat", type=int, default=0)
     parser.add_argument("--save", help="a file for the JSON, from which the charts are drawn")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")

@@ -55,6 +55,7 @@ FIGURES = {
     "growth_page": Figure("cost of a listed page beside many delayed ones", "times", 1.5, 1.2, more=False),
     "idle_commands": Figure("idle worker and scheduler: commands", "1/s", 5, 1, more=False),
     "idle_cpu": Figure("idle worker and scheduler: processor", "% of a core", 2, 1, more=False),
+    "idle_file": Figure("idle worker or scheduler on a file: processor", "% of a core", 1, 0.5, more=False),
     "worker_memory": Figure("memory of an idle worker", "MB", 60, 40, more=False),
     "import": Figure("import chronoq", "ms", 150, 80, more=False),
     "help": Figure("chronoq --help", "ms", 250, 150, more=False),

@@ -244,6 +244,18 @@ def idle_cost(lab: Lab, name: str, scale: float) -> Figures:
     }
 
 
+def idle_file(lab: Lab, name: str, scale: float) -> Figures:
+    """Per cent of a core that an idle worker and an idle scheduler take, each, with their jobs in a file."""
+    lab.start(name, "threads")
+    lab.ask(name, "fill", 20)
+    lab.until(lambda: lab.ran() >= 20, 60)
+    lab.start(name, "scheduler")
+    time.sleep(3)
+    used, seconds = lab.cpu(), max(10, 30 * scale)
+    time.sleep(seconds)
+    return {"idle_file": 100 * (lab.cpu() - used) / seconds / 2}
+
+
 def start_up(lab: Lab, name: str, scale: float) -> Figures:
     """Milliseconds: `import chronoq` with its `Scheduler`, above an empty interpreter; `chronoq --help` as a whole."""
     empty, full = python("-c", "pass"), python("-c", "import chronoq; chronoq.Scheduler")
@@ -316,5 +328,6 @@ ALL = (
     Measure("server_cost", server_cost),
     Measure("growth", growth, repeat=1),
     Measure("idle_cost", idle_cost, repeat=1),
+    Measure("idle_file", idle_file, ours=("chronoq_sqlite",), repeat=1),
     Measure("start_up", start_up),
 )

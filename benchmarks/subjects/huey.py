@@ -15,9 +15,12 @@ ON_KILL = "lost (taken from the queue before it runs)"
 WORKERS = {"-k thread -w 4": lambda n: [[*BASE, "-w", "4"]] * n}
 TIMER = "-k thread -w 4"
 
+# with its own 5 s of patience it gives up on a busy disk: "database is locked"
 FSYNC = False if os.environ.get("BENCH_SQLITE_FSYNC") == "no" else None
 huey = (
-    SqliteHuey(QUEUE, filename=FILE, fsync=FSYNC) if FILE else RedisHuey(QUEUE, host="127.0.0.1", port=PORT)
+    SqliteHuey(QUEUE, filename=FILE, fsync=FSYNC, timeout=60)
+    if FILE
+    else RedisHuey(QUEUE, host="127.0.0.1", port=PORT)
 )
 
 
