@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
@@ -33,8 +35,10 @@ class Backlog:
         row.faults["all due at once"] = 1
         with on_stage(self.name, seed) as stage:
             stage.serve("--slowlog-log-slower-than", str(SLOWEST), "--slowlog-max-len", "100000")
+            with suppress(OSError):  # so that a script's time is its own, not that of who took the processor
+                os.setpriority(os.PRIO_PROCESS, stage.server.pid, -10)
             backend, task = stage.backend, task_of(stage.app, "work")
-            due = from_ms(to_ms(backend.clock.now()) + int(1000 * (5 + self.jobs / 8_000)))
+            due = from_ms(to_ms(backend.clock.now()) + int(1000 * (5 + self.jobs / 10_000)))
             sample = task.using(at=due)
             for start in range(0, self.jobs, 5_000):
                 many = min(5_000, self.jobs - start)
