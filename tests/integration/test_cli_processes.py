@@ -1,15 +1,20 @@
-"""The long-running commands as real processes: how they start, what they say, how they stop."""
+"""The long-running commands as real processes: how they start, what they say, how they stop.
+
+How they meet a signal in the middle of a job: `test_faults_stopping.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from chronoq.cli.main import run
 from tests.proc import chronoq
 from tests.servers import Server, eventually
 
@@ -51,22 +56,33 @@ def place(tmp_path: Path) -> Path:
 
 
 class Shell:
-    """Commands on one backend, from one directory."""
+    """Commands on one backend, from one directory: those that run on as processes, with `env`; short ones here."""
 
-    def __init__(self, place: Path, url: str) -> None:
+    def __init__(self, place: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         self.place = place
         self.env = {"CHRONOQ_URL": url, "CHRONOQ_APP": "jobs:app", "TZ": "UTC"}
+        self.capsys = capsys
 
-    def __call__(self, *args: str, code: int = 0, **env: str) -> str:
+    def __call__(self, *args: str, code: int = 0) -> str:
         """What the command says on standard output, once it has ended with `code`."""
-        with chronoq(*args, env={**self.env, **env}, cwd=self.place) as process:
-            assert process.wait(30) == code, process.err
-            return "\n".join(process.out)
+        self.capsys.readouterr()
+        found = run(args)
+        out, err = self.capsys.readouterr()
+        assert found == code, err
+        return out.strip()
 
 
 @pytest.fixture
-def shell(place: Path, redis_url: str) -> Shell:
-    return Shell(place, redis_url)
+def shell(
+    place: Path, redis_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    shell = Shell(place, redis_url, capsys)
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    for name, value in shell.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, "jobs", raising=False)
+    return shell
 
 
 def test_a_job_goes_from_the_command_line_through_a_burst_to_its_result(shell: Shell) -> None:
@@ -81,40 +97,6 @@ def test_a_job_goes_from_the_command_line_through_a_burst_to_its_result(shell: S
 
     shown = json.loads(shell("jobs", "show", "wel", "-o", "json"))
     assert (shown["state"], shown["result"]) == ("done", "Hi to Ada")
-
-
-def test_sigterm_lets_the_running_job_finish(shell: Shell) -> None:
-    shell("enqueue", "slow", "1.5", "--id", "nap")
-
-    with chronoq("worker", "--app", "jobs:app", env=shell.env, cwd=shell.place) as worker:
-        worker.wait_line("▶ jobs.slow", within=30)
-        worker.sigterm()
-        assert worker.wait(30) == 0
-        worker.wait_line("✔ jobs.slow")
-    assert json.loads(shell("jobs", "show", "nap", "-o", "json"))["state"] == "done"
-
-
-def test_what_is_not_finished_within_the_grace_period_goes_back(shell: Shell) -> None:
-    shell("enqueue", "slow", "60", "--id", "nap")
-
-    with chronoq("worker", "--grace", "300ms", env=shell.env, cwd=shell.place) as worker:
-        worker.wait_line("▶ jobs.slow", within=30)
-        worker.sigint()
-        assert worker.wait(30) == 1
-        worker.wait_line("given back")
-    shown = json.loads(shell("jobs", "show", "nap", "-o", "json"))
-    assert (shown["state"], shown["attempt"]) == ("ready", 0)
-
-
-def test_a_second_signal_ends_a_worker_at_once(shell: Shell) -> None:
-    shell("enqueue", "slow", "60")
-
-    with chronoq("worker", env=shell.env, cwd=shell.place) as worker:
-        worker.wait_line("▶ jobs.slow", within=30)
-        worker.sigint()
-        worker.wait_line("stopping: 1 job to finish within 30s")
-        worker.sigint()
-        assert worker.wait(5) == 128 + signal.SIGINT
 
 
 def test_a_worker_waits_for_its_backend_with_few_words(
@@ -178,24 +160,20 @@ def test_ready_is_who_has_lately_worked_and_live_is_who_is_there(shell: Shell) -
     with chronoq("worker", "--app", "jobs:app", env=shell.env, cwd=shell.place) as worker:
         eventually(lambda: json.loads(shell("workers", "list", "-o", "json")), within=30)
         assert shell("healthcheck", "--live", "--worker") == "ok"
-        eventually(lambda: _code(shell, "--ready", "--worker") == 0, within=30)
-        assert _code(shell, "--ready", "--scheduler") == 1
-        assert _code(shell, "--ready", "--within", "1ms") == 1, "nothing is that recent"
+        eventually(lambda: run(["healthcheck", "--ready", "--worker"]) == 0, within=30)
+        shell("healthcheck", "--ready", "--scheduler", code=1)
+        shell("healthcheck", "--ready", "--within", "1ms", code=1)  # nothing is that recent
         worker.sigterm()
         assert worker.wait(30) == 0
-    assert _code(shell, "--ready") == 1
+    shell("healthcheck", "--ready", code=1)
 
 
 def test_a_server_that_is_away_makes_nobody_ready_and_kills_nobody(place: Path) -> None:
-    env = {"CHRONOQ_URL": f"unix://{place}/nobody-listens"}
+    url = f"unix://{place}/nobody-listens"
     for option, code in (("--ready", 3), ("--live", 0), ("--worker", 3)):
-        with chronoq("healthcheck", option, env=env, cwd=place) as probe:
-            assert probe.wait(30) == code
-
-
-def _code(shell: Shell, *options: str) -> int:
-    with chronoq("healthcheck", *options, env=shell.env, cwd=shell.place) as probe:
-        return probe.wait(30)
+        assert run(["healthcheck", option, "--url", url]) == code
+    with chronoq("healthcheck", "--ready", "--url", url, cwd=place) as probe:
+        assert probe.wait(30) == 3
 
 
 def test_dev_runs_schedules_in_memory_and_starts_anew_after_a_change(place: Path) -> None:
