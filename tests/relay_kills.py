@@ -16,12 +16,12 @@ from chronoq import Scheduler, every
 from tests.relay_app import make
 
 SETTINGS = {"lease": "1s", "lock_ttl": "1s"}
-FIRES, JOBS = 150, 300
+JOBS = 300
 SCHEDULES = ("red", "green", "blue")
 
 
-def declare(url: str) -> Scheduler:
-    """Three schedules that fire ten times a second, a limited number of times; two only delivered, one followed."""
+def declare(url: str, fires: int) -> Scheduler:
+    """Three schedules that fire ten times a second, `fires` times; two only delivered, one followed."""
     app = make(url, **SETTINGS)
     for id, name in zip(SCHEDULES, ("note", "note", "note_checked"), strict=True):
         queue = app.tasks.tasks[name].queue
@@ -32,7 +32,7 @@ def declare(url: str) -> Scheduler:
             args=(1,),
             overlap="allow",
             catch_up=1_000_000,
-            max_fires=FIRES,
+            max_fires=fires,
         )
     return app
 

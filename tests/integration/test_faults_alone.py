@@ -37,7 +37,7 @@ def test_a_job_that_failed_is_tried_again_after_its_backoff_by_a_worker_alone(st
 
 
 def test_a_delayed_job_runs_when_it_is_due_and_never_before_by_a_worker_alone(stage: Stage) -> None:
-    with stage.worker() as worker:
+    with stage.worker(concurrency="1") as worker:  # in their order, however late it is
         worker.wait_line("concurrency", within=30)
         jobs = [stage.task("work").using(delay=f"{delay}ms").enqueue(delay) for delay in (900, 100, 500)]
         dues = {job.job_id.key: info.job.due.timestamp() for job in jobs if (info := job.info())}
