@@ -1,7 +1,6 @@
 """The one place where things are wired. Tests override a provider: `with container.backend.override(...)`."""
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
 from dependency_injector import containers, providers
 
@@ -25,6 +24,8 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
 
     Errors: `BadSetting` for an unknown scheme; `BackendError` when the backend does not answer.
     """
+    from importlib.metadata import entry_points  # it takes as long as all of our values together
+
     scheme, colon, _ = url.partition("://")
     found = {point.name: point for point in entry_points(group=GROUP)}
     if not colon or scheme not in found:
@@ -38,6 +39,8 @@ def open_backend(url: str, opening: Opening = PLAIN) -> Backend:
 
 def schemes() -> list[str]:
     """What a URL may begin with."""
+    from importlib.metadata import entry_points
+
     return sorted(point.name for point in entry_points(group=GROUP))
 
 
@@ -52,7 +55,7 @@ def open_sharded(url: str, opening: Opening, shards: Mapping[str, int]) -> Backe
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything that an application is made of. `settings`, `room` and `shards` are handed in."""
+    """Everything that an application is made of. `settings`, `registry`, `room` and `shards` are handed in."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     room: providers.Dependency[Mapping[str, int]] = providers.Dependency(default={})
@@ -68,7 +71,7 @@ class Container(containers.DeclarativeContainer):
             signing=settings.provided.signed,
         ),
     )
-    registry = providers.ThreadSafeSingleton(Registry)
+    registry: providers.Dependency[Registry] = providers.Dependency(instance_of=Registry)
     client = providers.ThreadSafeSingleton(Client, backend=backend, room=room)
     schedules = providers.ThreadSafeSingleton(Schedules, backend=backend)
     worker = providers.Factory(Worker, backend=backend, registry=registry, settings=settings)

@@ -35,6 +35,42 @@ def test_help_imports_nothing_heavy() -> None:
     assert told.stdout.splitlines()[-1] == "loaded []"
 
 
+DECLARING = """
+import sys
+from chronoq import Scheduler, cron, every
+
+app = Scheduler("redis://127.0.0.1:1/0", queues=["mail"])
+
+@app.task(queue="mail")
+def send(to: str) -> int: ...
+
+@app.schedule(cron("0 9 * * 1-5", tz="Europe/Berlin"))
+def report() -> None: ...
+
+app.add_schedule("tick", send, every("10s"), args=["a"])
+"""
+RUNNING = """
+import sys
+from chronoq import Scheduler
+
+with Scheduler() as app:
+    assert app.add_task(abs, name="abs").enqueue(-3).result(timeout=60) == 3
+"""
+NOT_TO_DECLARE = (
+    *("redis", "cattrs", "dateutil", "rich", "click", "dependency_injector", "asyncio", "concurrent.futures"),
+    *("ssl", "importlib.metadata", "chronoq.container", "chronoq.domain.ports", "chronoq.app.worker"),
+)
+NOT_IN_MEMORY = ("redis", "sqlite3", "rich", "click", "chronoq.cli", "chronoq.adapters.redis")
+
+
+@pytest.mark.parametrize(("program", "unwanted"), [(DECLARING, NOT_TO_DECLARE), (RUNNING, NOT_IN_MEMORY)])
+def test_a_program_loads_what_it_uses_and_no_more(program: str, unwanted: tuple[str, ...]) -> None:
+    code = f"{program}\nprint([name for name in {unwanted!r} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_package_gives_its_names_when_they_are_asked_for() -> None:
     assert all(getattr(chronoq, name) is not None for name in chronoq.__all__)
     assert chronoq.Scheduler is Scheduler

@@ -1,22 +1,24 @@
 """Ask and answer: call a task wherever it can run, and wait for what it gives."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 
-from chronoq.api.caller import Caller, OnProgress
 from chronoq.api.task import Task
 from chronoq.app.options import terms
-from chronoq.domain.calling import Policy
 from chronoq.domain.errors import BadCall
 from chronoq.domain.lease import listened
 from chronoq.domain.time import Duration
 
 if TYPE_CHECKING:
+    from chronoq.api.caller import Caller, OnProgress
     from chronoq.api.scheduler import Scheduler
+    from chronoq.domain.calling import Policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Where: TypeAlias = Literal["auto", "local", "remote", "local_first", "remote_first"] | Policy
+Where: TypeAlias = "Literal['auto', 'local', 'remote', 'local_first', 'remote_first'] | Policy"
 
 PATIENCE = "5m"
 
@@ -36,6 +38,8 @@ class Calls:
         on_progress: OnProgress = None,
     ) -> Caller:
         """A caller on these terms: `app.calling(timeout="5s").call(send, "a")`. See `call`."""
+        from chronoq.api.caller import Caller
+
         return Caller(cast("Scheduler", self), terms(policy, timeout, once), on_progress)
 
     @overload

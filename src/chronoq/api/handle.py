@@ -1,21 +1,24 @@
 """A handle on one job: ask how it is, wait for its result, cancel it."""
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from chronoq.app.client import ended, outcome
+from chronoq.app.endings import ended, outcome
 from chronoq.app.payload import decoded
 from chronoq.domain.errors import ResultTimeout
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Ending, Progress, Snapshot, State
-from chronoq.domain.ports import Cancel
 from chronoq.domain.time import Duration, brief, duration
 
 if TYPE_CHECKING:
+    import asyncio
+
     from chronoq.api.scheduler import Scheduler
+    from chronoq.domain.ports import Cancel
 
 R = TypeVar("R", covariant=True)
 
@@ -25,7 +28,7 @@ class JobHandle(Generic[R]):
 
     __slots__ = ("_app", "_read", "job_id")
 
-    def __init__(self, app: "Scheduler", job_id: JobId, read: Callable[[bytes], R] = decoded) -> None:
+    def __init__(self, app: Scheduler, job_id: JobId, read: Callable[[bytes], R] = decoded) -> None:
         self._app = app
         self._read = read
         self.job_id = job_id
@@ -90,8 +93,10 @@ class JobHandle(Generic[R]):
         return f"<JobHandle {self.id}>"
 
 
-async def ending_of(app: "Scheduler", id: JobId, limit: timedelta | None) -> Ending:
+async def ending_of(app: Scheduler, id: JobId, limit: timedelta | None) -> Ending:
     """How the job ended, for async code. Errors: those of `Client.wait`."""
+    import asyncio  # here: who has no loop need not load what makes one
+
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Ending | None] = loop.create_future()
 

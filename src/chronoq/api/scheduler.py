@@ -1,39 +1,47 @@
-"""The Scheduler: what an application embeds."""
+"""The Scheduler: what an application embeds.
 
-import asyncio
+A program that declares tasks and exits, or enqueues one job, should start at once. So what only a running
+application needs (the wiring, workers, event loops) is imported where it is first asked for.
+"""
+
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from chronoq.api.calls import Calls
-from chronoq.api.control import ScheduleHandle
 from chronoq.api.handle import JobHandle
 from chronoq.api.task import Decorator, Task
-from chronoq.app.client import Client
 from chronoq.app.context import Context
 from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue, check_rhythm
-from chronoq.app.deliverer import RelayService
-from chronoq.app.doctor import refuse_eviction
 from chronoq.app.keys import host_name, new_key, new_process_id
 from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
 from chronoq.app.payload import decoded
-from chronoq.app.scheduler import SchedulerService
-from chronoq.app.schedules import Change, Schedules
 from chronoq.app.tasks import Registry, TaskDef
-from chronoq.app.worker import Worker
 from chronoq.config import Configured, configure
-from chronoq.container import Container
 from chronoq.domain.errors import BadCall, BadSetting, BatchError, Unknown
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job
 from chronoq.domain.lease import Kind, Process
-from chronoq.domain.ports import Backend
-from chronoq.domain.rhythm import Rhythm
-from chronoq.domain.schedule import Put
-from chronoq.domain.why import Answer, why_job
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+    from types import TracebackType
+
+    from chronoq.api.control import ScheduleHandle
+    from chronoq.app.client import Client
+    from chronoq.app.deliverer import RelayService
+    from chronoq.app.scheduler import SchedulerService
+    from chronoq.app.schedules import Change, Schedules
+    from chronoq.app.worker import Worker
+    from chronoq.container import Container
+    from chronoq.domain.ports import Backend
+    from chronoq.domain.rhythm_base import Rhythm
+    from chronoq.domain.schedule import Put
+    from chronoq.domain.why import Answer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,18 +71,24 @@ class Scheduler(Calls):
         declared = [Queue("default"), *(q if isinstance(q, Queue) else Queue(q) for q in queues)]
         self._code = {"url": url, **settings}
         self._configured = configure(code=self._code)
-        self.container = Container(
-            settings=self._configured.settings,
-            room={queue.name: queue.max_length for queue in declared if queue.max_length is not None},
-            shards={queue.name: queue.shards for queue in declared if queue.shards is not None},
-        )
-        self.declared = Declared(
-            {q.name: q for q in declared}, self.container.registry(), allow_dynamic_queues
-        )
+        self.declared = Declared({q.name: q for q in declared}, Registry(), allow_dynamic_queues)
         self._running: list[SchedulerService | RelayService | Worker] | None = None
         self._opened = False
 
     # what it is made of
+
+    @cached_property
+    def container(self) -> Container:
+        """The wiring, with points to override."""
+        from chronoq.container import Container
+
+        queues = self.declared.queues.values()
+        return Container(
+            settings=self._configured.settings,
+            registry=self.declared.registry,
+            room={queue.name: queue.max_length for queue in queues if queue.max_length is not None},
+            shards={queue.name: queue.shards for queue in queues if queue.shards is not None},
+        )
 
     @property
     def configured(self) -> Configured:
@@ -169,7 +183,7 @@ class Scheduler(Calls):
     def add_schedule(
         self,
         id: str,
-        task: "Task[..., Any, Any] | Callable[..., Any]",
+        task: Task[..., Any, Any] | Callable[..., Any],
         rhythm: Rhythm,
         **options: Unpack[PlanOptions],
     ) -> None:
@@ -178,7 +192,7 @@ class Scheduler(Calls):
         self.declared.schedule(definition, rhythm, self._own(id, options), self._configured.settings)
 
     def put_schedule(
-        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
+        self, id: str, task: Task[..., Any, Any], rhythm: Rhythm, **options: Unpack[PlanOptions]
     ) -> Put:
         """Store a schedule now: created, updated or unchanged. An unchanged one keeps its due time."""
         settings = self._configured.settings
@@ -187,7 +201,7 @@ class Scheduler(Calls):
         )
 
     async def aput_schedule(
-        self, id: str, task: "Task[..., Any, Any]", rhythm: Rhythm, **options: Unpack[PlanOptions]
+        self, id: str, task: Task[..., Any, Any], rhythm: Rhythm, **options: Unpack[PlanOptions]
     ) -> Put:
         """`put_schedule`, for async code."""
         return await self.off_loop(partial(self.put_schedule, id, task, rhythm, **options))
@@ -248,6 +262,8 @@ class Scheduler(Calls):
         if found is None:
             return None
         pause = self.backend.queue.counts([found.job.id.queue], now=now)[0].pause
+        from chronoq.domain.why import why_job
+
         return why_job(found, pause=pause, roll=self.backend.life.roll(now=now), now=now)
 
     async def awhy(self, id: str) -> Answer | None:
@@ -270,6 +286,8 @@ class Scheduler(Calls):
 
     def stored_schedule(self, id: str) -> ScheduleHandle:
         """A handle on the stored schedule with that id: `queue:id`, or the id alone when one queue has it."""
+        from chronoq.api.control import ScheduleHandle
+
         return ScheduleHandle(self, id)
 
     def plan(self) -> list[Change]:
@@ -281,6 +299,11 @@ class Scheduler(Calls):
         return self.stored.apply(list(self.declared.schedules.values()), list(self.queues), prune=prune)
 
     # running
+
+    def _refuse_eviction(self) -> None:
+        from chronoq.app.doctor import refuse_eviction
+
+        refuse_eviction(self.backend, self._configured.settings)
 
     def process(self, kind: Kind, queues: Sequence[str] = (), tasks: Sequence[str] = ()) -> Process:
         """How a scheduler or worker of this application introduces itself; a worker with all tasks by default."""
@@ -308,7 +331,7 @@ class Scheduler(Calls):
 
         `listen`: only for these tasks, by name, and so only for their queues.
         """
-        refuse_eviction(self.backend, self._configured.settings)
+        self._refuse_eviction()
         served = self.declared.listened(listen, queues) if listen else [*map(self.declared.queue, queues)]
         served = served or self.own_queues
         if not served or not self.declared.engines.keys().isdisjoint(served):
@@ -327,7 +350,7 @@ class Scheduler(Calls):
 
     def relay(self, queues: Sequence[str] = ()) -> RelayService:
         """What hands the jobs of these queues, or of all relayed ones, over to their engines; not started."""
-        refuse_eviction(self.backend, self._configured.settings)
+        self._refuse_eviction()
         engines = self.declared.engines
         chosen = [self.declared.queue(queue) for queue in queues] or list(engines)
         if not chosen or (others := [name for name in chosen if name not in engines]):
@@ -342,7 +365,7 @@ class Scheduler(Calls):
 
     def scheduler(self) -> SchedulerService:
         """A scheduler for all queues; not started."""
-        refuse_eviction(self.backend, self._configured.settings)
+        self._refuse_eviction()
         service: SchedulerService = self.container.scheduler(process=self.process(Kind.SCHEDULER))
         return service
 
@@ -387,6 +410,8 @@ class Scheduler(Calls):
         self.stop()
 
     async def __aenter__(self) -> Self:
+        import asyncio
+
         await self.off_loop(partial(self.start, loop=asyncio.get_running_loop()))
         return self
 
@@ -399,8 +424,12 @@ class Scheduler(Calls):
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
         return ThreadPoolExecutor(max_workers=8, thread_name_prefix="chronoq-client")
 
     async def off_loop(self, what: Callable[..., A], *args: Any) -> A:
         """Run a synchronous verb on the small pool of this application's async face."""
+        import asyncio
+
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(what, *args))

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from chronoq.app.client import Client, outcome
+from chronoq.app.client import Client
 from chronoq.app.context import Context, enter
+from chronoq.app.endings import outcome
 from chronoq.app.payload import result_bytes
 from chronoq.app.runner import failure_of
 from chronoq.app.tasks import TaskDef

@@ -1,24 +1,28 @@
 """What an application declares: its queues, tasks and schedules; and the jobs that calls become."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 from attrs.converters import optional
 
 from chronoq.app.keys import Mint
 from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check, policy, treated
-from chronoq.app.relay import Engine
 from chronoq.app.tasks import Registry, TaskDef, default_name
 from chronoq.config import Settings
 from chronoq.domain import shards
 from chronoq.domain.errors import BadCall, BadSetting, UnknownQueue, near
 from chronoq.domain.identity import JobId, ScheduleId, name
 from chronoq.domain.job import DEFAULTS, Job
-from chronoq.domain.rhythm import Rhythm
+from chronoq.domain.rhythm_base import Rhythm
 from chronoq.domain.schedule import Schedule
 from chronoq.domain.time import aware, duration, up_to_ms
+
+if TYPE_CHECKING:
+    from chronoq.app.relay import Engine
 
 TASK_OPTIONS = frozenset(TaskOptions.__annotations__)
 JOB_OPTIONS = frozenset(JobOptions.__annotations__)

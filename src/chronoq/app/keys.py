@@ -1,8 +1,6 @@
 """Fresh names for jobs and processes."""
 
 import os
-import platform
-import random
 
 from attrs import define, field
 
@@ -41,8 +39,10 @@ def new_key() -> str:
 
 def new_process_id(host: str) -> str:
     """A process's name: where it runs, its pid, and what tells it from one that had the pid before."""
-    return f"{host}-{os.getpid()}-{random.getrandbits(24):06x}"
+    return f"{host}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def host_name() -> str:
+    import platform  # it loads what runs other programs
+
     return platform.node() or "localhost"

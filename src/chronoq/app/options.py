@@ -1,20 +1,23 @@
 """Options as people write them, made into the domain's values."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 import orjson
 from attrs import evolve
 
-from chronoq.domain.calling import Policy as CallPolicy
-from chronoq.domain.calling import Terms
 from chronoq.domain.errors import BadSetting, ChronoqError, NotStorable, UnknownOption, near
 from chronoq.domain.job import Options, Priority
 from chronoq.domain.retry import RetryPolicy
 from chronoq.domain.schedule import CatchUp, Overlap, Policy
 from chronoq.domain.time import ZERO, Duration, aware, duration
+
+if TYPE_CHECKING:
+    from chronoq.domain.calling import Terms
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -128,6 +131,9 @@ def priority(value: Any) -> Priority:
 
 def terms(policy: Any, timeout: Any, once: bool) -> Terms:
     """What a caller asks for. Errors: `BadSetting`, `BadDuration`."""
+    from chronoq.domain.calling import Policy as CallPolicy
+    from chronoq.domain.calling import Terms
+
     limit = None if timeout is None else _timeout(timeout)
     return Terms(_choice(CallPolicy, policy, "policy"), limit, once)
 

@@ -1,15 +1,19 @@
 """What every rhythm can do, and the rhythms that are made of others."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from chronoq.domain.calendar import Calendar
 from chronoq.domain.time import aware
+
+if TYPE_CHECKING:
+    from chronoq.domain.calendar import Calendar
 
 Spec = dict[str, Any]
 """A rhythm as plain JSON: moments and durations are whole milliseconds."""
@@ -39,11 +43,11 @@ class Rhythm(ABC):
         found = self._fires(aware(after, name="after"), aware(until, name="until") if until else None)
         return found if count is None else islice(found, max(count, 0))
 
-    def excluding(self, calendar: Calendar) -> "Rhythm":
+    def excluding(self, calendar: Calendar) -> Rhythm:
         """This rhythm without the fires that fall into `calendar`."""
         return Excluding(self, calendar)
 
-    def bind(self, *, seed: str, anchor: datetime) -> "Rhythm":
+    def bind(self, *, seed: str, anchor: datetime) -> Rhythm:
         """Close what is still open: `seed` for an `H` without one, `anchor` for an interval without one."""
         return self
 

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from chronoq.domain.errors import BadSetting
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, Job, Options, Origin, Pause
-from chronoq.domain.rhythm import Rhythm
+from chronoq.domain.rhythm_base import Rhythm
 from chronoq.domain.time import ZERO, up_to_ms
 
 GRACE = timedelta(seconds=5)

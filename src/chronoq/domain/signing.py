@@ -1,8 +1,6 @@
 """Signatures of stored records: who may write to the store cannot make up work, or change it."""
 
-import hmac
 import re
-from hashlib import sha256
 from typing import Literal
 
 from attrs import field, frozen
@@ -90,7 +88,9 @@ class Seal:
         if secret is None:
             shown = key[:128].decode(errors="replace")
             raise Refused(f"it is signed with key {shown!r}, which is not among the signing_keys here")
-        if not hmac.compare_digest(signature, self._signature(secret, kind, id, record)):
+        from hmac import compare_digest  # here: it loads OpenSSL, and few sign
+
+        if not compare_digest(signature, self._signature(secret, kind, id, record)):
             raise Refused("its signature does not fit: another secret, or it was changed or moved")
         return record
 
@@ -100,5 +100,7 @@ class Seal:
         return bool(keys) and not stored.startswith(b"%b%b:" % (_MARK, keys[0].id.encode()))
 
     def _signature(self, secret: bytes, kind: Kind, id: Identity, record: bytes) -> bytes:
+        from hmac import digest
+
         place = f"{kind}\0{self.namespace}\0{id.queue}\0{id.key}\0".encode()
-        return hmac.digest(secret, place + record, sha256).hex().encode()
+        return digest(secret, place + record, "sha256").hex().encode()
