@@ -59,7 +59,13 @@ class Lab:
 
     def env(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CHRONOQ_")},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("CHRONOQ_") and name != "PYTHONDONTWRITEBYTECODE"
+            },
+            # modules are compiled once, as where they are installed, whatever this environment thinks of that
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "BENCH_URL": self.server.url(),
             "BENCH_OUT": str(self.records),
             "PYTHONPATH": str(HERE),
