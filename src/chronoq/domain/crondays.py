@@ -30,6 +30,19 @@ class Dates:
     years: tuple[int, ...] | None
     both: bool  # day of month AND day of week, where both are restricted
 
+    @property
+    def plain(self) -> bool:
+        """Whether month, day and weekday are lists of numbers that all have to match."""
+        days, weekdays = self.month_days, self.week_days
+        special = days.last or days.last_workday or days.nearest or weekdays.last or weekdays.nth
+        return not special and not (days.restricted and weekdays.restricted) and self.years is None
+
+    @property
+    def daily(self) -> bool:
+        """Whether every day is one of them."""
+        free = not (self.month_days.restricted or self.week_days.restricted)
+        return free and len(self.months) == 12 and self.years is None
+
     def on_or_after(self, day: date) -> date | None:
         """The first of these dates that is not before `day`, or None."""
         for year in self._years_from(day.year):

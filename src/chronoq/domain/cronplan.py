@@ -1,14 +1,18 @@
 """A cron expression, read once, and its next fire.
 
-The reading refuses what is wrong and says where. `crondays` finds the date, once for each day that is asked
-for; the times of a day are looked up. `wallclock` makes instants of what is found.
+Our own reading stands in front: it refuses what is wrong, says where, and knows what croniter does
+not (`L`, `LW`, `15W`, `5L`, `5#3`, `H`, years, day of month AND day of week). croniter walks the naive
+calendar where the dates are plain, once for each day that is asked for; where every day is meant there is
+nothing to walk. The times of a day are looked up. `wallclock` makes instants of what is found.
 """
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
+from copy import copy
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
@@ -30,6 +34,9 @@ from chronoq.domain.crontext import fields
 from chronoq.domain.errors import NeverFires
 from chronoq.domain.time import zone
 from chronoq.domain.wallclock import Policy, next_instant
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 DstGap = Literal["fire", "skip"]
 DstOverlap = Literal["first", "both"]
@@ -68,11 +75,15 @@ class TimesOfDay:
 
 @frozen
 class Plan:
-    """What an expression means. `fixed`: its time of day starts with something other than `*`."""
+    """What an expression means. `fixed`: its time of day starts with something other than `*`.
+
+    `calendar` walks the dates where they are plain; the others are ours.
+    """
 
     dates: Dates
     times: TimesOfDay
     fixed: bool
+    calendar: "croniter | None"
 
     def walk(self, wall: datetime) -> datetime | None:
         """The first wall time strictly after `wall` that matches, in the years from 1970 on."""
@@ -80,19 +91,24 @@ class Plan:
         if wall > _LAST:
             return None
         today = wall.date()
-        day = _first_date(self.dates, today)
+        day = _first_date(self.dates, self.calendar, today)
         if day == today:
             match = self.times.after(wall.time())
             if match is not None:
                 return datetime.combine(today, match)
-            day = _first_date(self.dates, today + _DAY)
+            day = _first_date(self.dates, self.calendar, today + _DAY)
         return None if day is None else datetime.combine(day, self.times.first)
 
 
 @lru_cache(maxsize=4096)
-def _first_date(dates: Dates, day: date) -> date | None:
+def _first_date(dates: Dates, calendar: "croniter | None", day: date) -> date | None:
     """The first date from `day` on. Cached: all fires of a day, and the schedules that share it, cost one walk."""
-    return dates.on_or_after(day)
+    if calendar is None:
+        return dates.on_or_after(day)
+    start = datetime.combine(day, time.min) - _SECOND
+    # A copy, because croniter remembers where it stands; the fields it has read are shared.
+    found: datetime = copy(calendar).get_next(datetime, start_time=start)
+    return found.date()
 
 
 @lru_cache(maxsize=4096)
@@ -125,7 +141,13 @@ def plan(expression: str, *, seed: str | None, day_match: DayMatch) -> Plan:
         message = f"Cron {expression!r} can never fire: {reason}."
         raise NeverFires(message, expression=expression, position=parts[DAY].at)
     fixed = not any(piece.text.startswith("*") for piece in (second, minute, hour))
-    return Plan(dates, times, fixed)
+    return Plan(dates, times, fixed, _calendar(dates) if dates.plain and not dates.daily else None)
+
+
+def _calendar(dates: Dates) -> "croniter":
+    from croniter import croniter  # here: it brings much, and many expressions mean every day
+
+    return croniter(_pattern(dates), _FIRST)
 
 
 @lru_cache(maxsize=16384)
@@ -146,3 +168,14 @@ def next_fire(
         both_passes=not read.fixed or dst_overlap == "both",
     )
     return next_instant(read.walk, zone(tz), after, policy)
+
+
+def _pattern(dates: Dates) -> str:
+    """The expression for croniter: midnight, and lists of numbers for the dates."""
+    days, weekdays = dates.month_days.numbers, dates.week_days.numbers
+    return f"0 0 {_numbers(days, 31)} {_numbers(dates.months, 12)} {_numbers(weekdays, 7)}"
+
+
+def _numbers(values: Iterable[int], size: int) -> str:
+    listed = sorted(values)
+    return "*" if len(listed) == size else ",".join(map(str, listed))
