@@ -52,6 +52,7 @@ _CLAIMED = "a job that is leased or dead was claimed before, so it has a history
 _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
+    ("accept", "redis.call('EXISTS', KEYS[2]) == 1 and redis", " redis", _TIME),
     ("adopt", "ARGV[at + 4] ~= ''", "true", "an empty history reads as none"),
     ("adopt", "#later > 0 and redis", " redis", _HINT),
     ("claim", "#keys < limit and budget > 0", " budget > 0", "LPOP of none pops none, which ends the loop"),
@@ -64,6 +65,8 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "marks > 0", "marks >= 0", _TIME),
     ("claim", "wanted = #due > 0 and", "wanted = ", _HINT),
     ("claim", "wanted = #due > 0", "wanted = #due >= 0", _HINT),
+    ("done", "redis.call('EXISTS', place) == 1", "true", _TIME),
+    ("done", "redis.call('EXISTS', KEYS[6]) == 1", "true", _TIME),
     ("extend", "and token and", "and", _CLAIMED),
     ("fire", "or 0) or 0", "or 0)", _FOREIGN),
     ("fire", "tonumber(due) < earliest", "tonumber(due) <= earliest", _HINT),

@@ -16,7 +16,7 @@ from chronoq import Scheduler
 from chronoq.adapters.redis import RedisClock, open_backend
 from chronoq.adapters.redis.address import Address
 from chronoq.adapters.redis.calls import Command, Stream
-from chronoq.adapters.redis.wire import Wire
+from chronoq.adapters.redis.wire import PIECE, Wire
 from chronoq.domain.errors import (
     BackendError,
     BadSetting,
@@ -251,7 +251,8 @@ def test_what_is_made_is_sent_before_the_next_is_made(redis_url: str) -> None:
         eventually(lambda: other.run(Command(("EXISTS", "first"), bool)))
         return Command(("SET", "second", "1"), bool)
 
-    assert wire.run_all(Stream([lambda: Command(("SET", "first", "1"), bool), second])) == [True, True]
+    large = "x" * (PIECE + 1)
+    assert wire.run_all(Stream([lambda: Command(("SET", "first", large), bool), second])) == [True, True]
     wire.close()
     other.close()
 
@@ -263,7 +264,7 @@ def test_one_that_cannot_be_made_leaves_no_answer_behind_for_the_next_to_ask(red
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        wire.run_all(Stream([lambda: Command(("SET", "first", "1"), bool), broken]))
+        wire.run_all(Stream([lambda: Command(("SET", "first", "x" * (PIECE + 1)), bool), broken]))
     assert wire.run(Command(("ECHO", "mine"), bytes)) == b"mine"
     wire.close()
 

@@ -102,8 +102,8 @@ Operation: TypeAlias = Call[T] | Command[T]
 class Stream(Sequence[Operation[T]]):
     """Operations that are made only when they are looked at.
 
-    A wire sends what it has before it looks at the next one, so that the server works on the first while
-    the last are still made.
+    A wire sends what it has before it looks at the next one, if that is worth it, so that the server works
+    on the first while the last are still made.
     """
 
     def __init__(self, makers: Sequence[Callable[[], Operation[T]]]) -> None:

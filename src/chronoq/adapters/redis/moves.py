@@ -233,7 +233,7 @@ class Moves:
 
     def _end(self, verdicts: Sequence[tuple[Claim, Verdict | Released]], now: datetime) -> list[bool]:
         ends = endings(verdicts, keys=self.server.keys, scripts=self.server.scripts, now=now)
-        return ends.join(self.server.wire.run_all(ends.calls))
+        return ends.join(self.server.wire.run_all(list(ends.calls)))
 
     def report(self, claim: Claim, progress: Progress) -> bool:
         keys = self.server.keys.of(claim.id.queue)

@@ -27,6 +27,9 @@ FRESH = 0.0002
 As short as that, because a server that ends meanwhile leaves us not knowing whether it was asked.
 """
 
+PIECE = 50_000
+"""Bytes to send at once, of what is made bit by bit: the server can begin, and is not woken for too little."""
+
 FORGOTTEN = 3
 """How often scripts are sent anew within one round trip, while somebody flushes them."""
 
@@ -208,13 +211,17 @@ class Wire:
     def _exchange(
         self, connection: Line, requests: Iterable[Sequence[Word]], *, step_by_step: bool = False
     ) -> list[Any]:
-        """One reply, or the server's error, for each request. Sent together, or one by one as they are made."""
-        asked = 0
+        """One reply, or the server's error, for each request. Sent together, or in pieces as they are made."""
+        asked, ready, size = 0, list[bytes](), 0
         try:
-            packed = map(_packed, requests)
-            for part in zip(packed) if step_by_step else [list(packed)]:
-                connection.send_packed_command([b"".join(part)], check_health=False)
-                asked += len(part)
+            for request in map(_packed, requests):
+                asked, size = asked + 1, size + len(request)
+                ready.append(request)
+                if step_by_step and size > PIECE:
+                    connection.send_packed_command([b"".join(ready)], check_health=False)
+                    ready, size = [], 0
+            if ready:
+                connection.send_packed_command([b"".join(ready)], check_health=False)
             return [_reply(connection) for _ in range(asked)]
         except (RedisError, OSError) as error:
             self.on_loss()
