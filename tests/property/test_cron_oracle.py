@@ -18,11 +18,7 @@ from chronoq.domain.errors import NeverFires
 from chronoq.domain.rhythm import cron
 
 RUNS = (
-    20_000
-    if os.environ.get("CHRONOQ_LONG") == "1"
-    else 500
-    if os.environ.get("CHRONOQ_CHECK") == "1"
-    else 100
+    20_000 if os.environ.get("CHRONOQ_LONG") == "1" else 500 if os.environ.get("CHRONOQ_CHECK") == "1" else 60
 )
 CHUNKS = 10
 MOST_FIRES = 40

@@ -7,6 +7,7 @@ what runs end and what people do meanwhile is hypothesis' choice.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -49,7 +50,8 @@ from tests.unit.made import DAY, HOUR, MINUTE, NOW, S
 TTL = 15 * S
 FOREVER = 36_500 * DAY
 YEAR = 365 * DAY
-OFTEN = settings(max_examples=4 * settings.default.max_examples)
+MUCH = 4 if "1" in (os.environ.get("CHRONOQ_CHECK"), os.environ.get("CHRONOQ_LONG")) else 2
+OFTEN = settings(max_examples=MUCH * settings.default.max_examples)
 BESIDE = (Happened.MANUAL, Happened.BACKFILL, Happened.SET_ASIDE)
 """Outcomes that decide on no nominal time: runs beside the rhythm, and times that stay pending."""
 
