@@ -65,6 +65,23 @@ class Taken:
         return job
 
 
+def arrive(step: Step, job: Job, now: datetime) -> bool:
+    """Store a job that comes alone, as most do, without a look at its queue and its key first.
+
+    False: nothing was done. It is not ready yet, its queue is new, or its key is in use.
+    """
+    if not_before(job.due, now) > to_ms(now):
+        return False
+    run = schedule_of(job) if job.origin else None
+    name, record = job.id.queue, step.records.job(job)
+    values = (job.id.key, int(job.options.priority), run or None, record, step.namespace, name)
+    if step.db.execute(SQL["jobs.arrive"], values).rowcount != 1:
+        return False
+    step.db.execute(SQL["queues.arrive"], (step.namespace, name))
+    step.changed(name)
+    return True
+
+
 def add_jobs(step: Step, row: Row, jobs: Iterable[Job], now: datetime) -> None:
     """Store new jobs whose keys are free."""
     values, ready, first = [], 0, None

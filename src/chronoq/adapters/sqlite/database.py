@@ -76,6 +76,11 @@ class Step:
             self.db.execute(widened(name, size), list(chain.from_iterable(rows[start : start + size])))
             start += size
 
+    def changed(self, name: str) -> None:
+        """The queue was given work without `queue`: what was read of it before is no longer so."""
+        self.rows.pop(name, None)
+        self.rung.add("work")
+
     def flush(self) -> None:
         """Write back what has changed of the queues, and note who is to hear of it."""
         for name, row in self.rows.items():

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chronoq.adapters.codec import encode
-from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs
+from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs, arrive
 from chronoq.adapters.sqlite.common import by_queue, listed, paused
 from chronoq.adapters.sqlite.database import Database, Step
 from chronoq.adapters.sqlite.ends import end
@@ -39,6 +39,8 @@ class Moves:
     ) -> list[Submitted]:
         def work(step: Step) -> list[Submitted]:
             answers = [Submitted.ACCEPTED] * len(jobs)
+            if len(jobs) == 1 and jobs[0].id.queue not in (room or {}) and arrive(step, jobs[0], now):
+                return answers
             for name, part in by_queue(jobs, lambda job: job.id.queue).items():
                 row = step.queue(name)
                 taken = Taken.among(step, row, [job.id.key for _, job in part], now)

@@ -12,6 +12,10 @@ UPDATE queues SET known = ?, delayed = ?, ready = ?, running = ?, dead = ?, acce
        pause = ?
 WHERE id = ?
 
+-- arrive: one job more that is ready
+UPDATE queues SET known = 1, accepted = accepted + 1, ready = ready + 1, back = back + 1, work = work + 1
+WHERE namespace = ? AND name = ?
+
 -- names
 SELECT name FROM queues WHERE namespace = ? AND known = 1 ORDER BY name
 
