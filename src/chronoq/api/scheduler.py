@@ -332,13 +332,7 @@ class Scheduler(Calls):
         `listen`: only for these tasks, by name, and so only for their queues.
         """
         self._refuse_eviction()
-        served = self.declared.listened(listen, queues) if listen else [*map(self.declared.queue, queues)]
-        served = served or self.own_queues
-        if not served or not self.declared.engines.keys().isdisjoint(served):
-            raise BadSetting(
-                f"A worker cannot serve {', '.join(served) or 'this application'}: jobs of "
-                f"{', '.join(self.declared.engines)} go to another engine. Run `chronoq relay` for them."
-            )
+        served = self.declared.served(queues, listen)
         process = self.process(Kind.WORKER, served, listen)
         worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop)
         return worker
@@ -346,18 +340,12 @@ class Scheduler(Calls):
     @property
     def own_queues(self) -> list[str]:
         """The declared queues that workers of ours serve."""
-        return [name for name in self.queues if name not in self.declared.engines]
+        return self.declared.own_queues
 
     def relay(self, queues: Sequence[str] = ()) -> RelayService:
         """What hands the jobs of these queues, or of all relayed ones, over to their engines; not started."""
         self._refuse_eviction()
-        engines = self.declared.engines
-        chosen = [self.declared.queue(queue) for queue in queues] or list(engines)
-        if not chosen or (others := [name for name in chosen if name not in engines]):
-            raise BadSetting(
-                f"{', '.join(others) if chosen else 'No queue'} is not relayed. "
-                "Declare it with an engine: Queue('mail', relay=RqRelay())."
-            )
+        engines, chosen = self.declared.engines, self.declared.relayed(queues)
         service: RelayService = self.container.relay(
             process=self.process(Kind.WORKER, chosen), engines={name: engines[name] for name in chosen}
         )

@@ -94,26 +94,50 @@ class Declared:
             f"Queue {queue!r} is not declared. Declared: {', '.join(self.queues)}.{near(queue, self.queues)}"
         )
 
-    def listened(self, tasks: Sequence[str], queues: Sequence[str] = ()) -> list[str]:
-        """The queues of these tasks, or those of `queues`. Errors: `BadSetting` when other tasks live there too.
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The queues whose jobs other engines run."""
+        return {name: queue.relay for name, queue in self.queues.items() if queue.relay is not None}
 
-        A worker takes jobs by queue, so it could not leave those of the others alone.
+    @property
+    def own_queues(self) -> list[str]:
+        """The declared queues that workers of ours serve."""
+        return [name for name in self.queues if name not in self.engines]
+
+    def served(self, queues: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[str]:
+        """What a worker serves that was told these queues, or to listen to these tasks; else all that are ours.
+
+        Errors: `UnknownQueue`; `BadSetting` for a queue that is relayed, or where other tasks live too: a worker
+        takes jobs by queue, so it could not leave those of the others alone.
         """
         homes = {task.name: task.queue for task in self.registry}
         if unknown := next((one for one in tasks if one not in homes), None):
             raise BadSetting(f"There is no task {unknown!r} to listen to.{self.registry.hint(unknown)}")
-        served = [*map(self.queue, queues)] or list(dict.fromkeys(homes[one] for one in tasks))
-        if other := next((one for one in homes if one not in tasks and homes[one] in served), None):
+        told = [*map(self.queue, queues)] or [homes[one] for one in tasks] or self.own_queues
+        served = list(dict.fromkeys(told))
+        if not served or not self.engines.keys().isdisjoint(served):
+            raise BadSetting(
+                f"A worker cannot serve {', '.join(served) or 'this application'}: jobs of "
+                f"{', '.join(self.engines)} go to another engine. Run `chronoq relay` for them."
+            )
+        other = next((one for one in homes if one not in tasks and homes[one] in served), None)
+        if tasks and other:
             raise BadSetting(
                 f"A worker takes jobs by queue, and task {other!r} lives on {homes[other]!r} too. Listen to it "
                 "as well, or give those that you listen to a queue of their own: @app.task(queue=...)."
             )
         return served
 
-    @property
-    def engines(self) -> dict[str, Engine]:
-        """The queues whose jobs other engines run."""
-        return {name: queue.relay for name, queue in self.queues.items() if queue.relay is not None}
+    def relayed(self, queues: Sequence[str] = ()) -> list[str]:
+        """These queues, or all that are relayed. Errors: `UnknownQueue`; `BadSetting` for one that is not."""
+        chosen = [*map(self.queue, queues)] or list(self.engines)
+        others = [name for name in chosen if name not in self.engines]
+        if others or not chosen:
+            raise BadSetting(
+                f"{', '.join(others) if chosen else 'No queue'} is not relayed. "
+                "Declare it with an engine: Queue('mail', relay=RqRelay())."
+            )
+        return chosen
 
     def task(self, fn: Callable[..., Any], options: TaskOptions) -> TaskDef:
         """Register a function."""

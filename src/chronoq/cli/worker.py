@@ -75,8 +75,8 @@ def worker(
         raise Misuse("A worker needs --app module:attr (or CHRONOQ_APP): without it, it knows no task.")
     app = cli.app(concurrency=concurrency, lease=lease, grace=grace, allow_eviction=allow_eviction)
     cli.refuse_private(app, f"Use 'dev --app {cli.path}': it runs scheduler and worker in one process. ")
-    tasks = tuple(name for text in listen for one in text.split(",") if (name := one.strip()))
-    served = chosen(app, queues, tasks)
+    tasks = named(*listen)
+    served = tuple(app.declared.served(named(queues), tasks))
     if processes > 1 and not supervised():
         logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
         return supervise(processes)
@@ -96,12 +96,9 @@ def worker(
     return finish(made)
 
 
-def chosen(app: Scheduler, queues: str | None, tasks: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The queues to serve. Errors: `UnknownQueue` (E17), `BadSetting`."""
-    names = [name.strip() for name in (queues or "").split(",") if name.strip()]
-    if tasks:
-        return tuple(app.declared.listened(tasks, names))
-    return tuple(dict.fromkeys(app.declared.queue(name) for name in names)) or tuple(app.own_queues)
+def named(*texts: str | None) -> tuple[str, ...]:
+    """The names in texts of the form A,B."""
+    return tuple(name for text in texts for one in (text or "").split(",") if (name := one.strip()))
 
 
 def introduce(
