@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
 from chronoq import Context, Scheduler, errors
 from chronoq.domain.calling import Begun, Policy, Terms, begun
 from chronoq.domain.job import Options
+from chronoq.domain.lease import Kind, Presence, Process, Vitals, listened
 from chronoq.domain.ports import Cancel
 from chronoq.testing import Drill
 
@@ -37,6 +39,26 @@ def test_only_a_request_that_nobody_had_may_run_elsewhere() -> None:
         Cancel.ASKED: Begun.RUNS,
         Cancel.GONE: Begun.OVER,
     }
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LISTENER = Presence(
+    Process("w", Kind.WORKER, "h", 1, NOW, "1", queues=("heavy",), tasks=("render",)), Vitals(running=8), NOW
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "there"),
+    [
+        (LISTENER, True),
+        (evolve(LISTENER, vitals=Vitals(stopping=True)), False),
+        (evolve(LISTENER, process=evolve(LISTENER.process, tasks=("greet",))), False),
+        (evolve(LISTENER, process=evolve(LISTENER.process, queues=("light",))), False),
+        (evolve(LISTENER, process=evolve(LISTENER.process, kind=Kind.SCHEDULER)), False),
+    ],
+)
+def test_who_listens_is_a_worker_with_that_task_and_queue_which_goes_on(one: Presence, there: bool) -> None:
+    assert listened([one], task="render", queue="heavy") is there
 
 
 @pytest.mark.parametrize(
