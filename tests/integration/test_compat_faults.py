@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
@@ -25,13 +28,17 @@ from chronoq.domain.identity import JobId
 from chronoq.domain.job import Pause
 from chronoq.domain.ports import Fired
 from chronoq.relay.rq_entry import NAMESPACE, Entry
+from tests import compat_kills
 from tests.compat_jobs import greet
+from tests.faults_app import ROOT
+from tests.proc import python
 from tests.servers import Server, eventually
 
 S = timedelta(seconds=1)
 H = timedelta(hours=1)
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 KEYS = Keys(NAMESPACE).of("default")
+KILLS = 500 if os.environ.get("CHRONOQ_LONG") == "1" else 40
 
 Make = Callable[..., Scheduler]
 
@@ -298,3 +305,35 @@ def test_a_schedule_with_nothing_to_come_is_forgotten_after_an_hour(
     assert stored.put(kept.schedule, cursor=before, expected=kept.cursor, now=scheduler.entries.now())
     scheduler.entries.tidy()
     assert stored.find("default") == []
+
+
+@pytest.mark.slow
+def test_whoever_is_killed_each_job_is_delivered_once(
+    scheduler: Scheduler, client: redis.Redis, redis_url: str
+) -> None:
+    """Two schedulers, and two programs that move the jobs all the time, are killed one after the other."""
+    seed = random.randrange(1 << 30)
+    for n, name in enumerate(compat_kills.NAMES):
+        scheduler.enqueue_in(S * (2 + n * 0.03), greet, "a", job_id=name)
+    for n in range(3):
+        scheduler.schedule(utcnow() + S, greet, ["b"], id=f"periodic-{n}", interval=3600)
+    env = {"CHRONOQ_LEASE": "1s", "CHRONOQ_LOCK_TTL": "1s"}
+    with python("-m", "tests.compat_kills", redis_url, str(KILLS), str(seed), env=env, cwd=ROOT) as killer:
+        assert killer.wait(within=600) == 0, f"seed {seed}"
+
+    def over() -> bool:
+        scheduler.entries.tidy()  # what was cut short; a running service does it once a minute
+        backend = scheduler.application.backend
+        standing = [one for one in backend.store.find("default") if one.cursor.pause is not None]
+        counts = backend.queue.counts(["default"], now=scheduler.entries.now())[0]
+        return scheduler.count() == 3 and not standing and counts.ready == counts.running == 0
+
+    service = scheduler.service()
+    service.start()
+    eventually(over, within=90)
+    service.stop()
+    assert Counter(ids(client)).most_common(1)[0][1] == 1, f"seed {seed}"
+    assert sorted(one for one in ids(client) if one.startswith("job-")) == sorted(compat_kills.NAMES), (
+        f"seed {seed}"
+    )
+    assert len(ids(client)) == len(compat_kills.NAMES) + 3, f"seed {seed}"

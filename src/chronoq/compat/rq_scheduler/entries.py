@@ -14,7 +14,7 @@ from itertools import chain
 from attrs import evolve, frozen
 
 from chronoq.api.scheduler import Scheduler
-from chronoq.domain.errors import ChronoqError, NotReady
+from chronoq.domain.errors import ChronoqError, NotReady, ResultGone, ResultTimeout
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Job, Pause, Snapshot, State
 from chronoq.domain.ports import Backend, Cancel, Submitted
@@ -29,6 +29,9 @@ TRIES = 50
 PAGE = 500
 SPENT = timedelta(hours=1)
 """So long after its last time a schedule can still be asked what became of it."""
+
+LEASE_ENDS = timedelta(seconds=3)
+"""So long after the end of a lease it has been noticed."""
 
 PATIENCE = timedelta(minutes=1)
 """For how long somebody may be busy with a change."""
@@ -125,26 +128,49 @@ class Entries:
             standing = _standing(cursor, MOVED)
             if not self._store(schedule, standing, stored):
                 continue
-            if self.backend.queue.cancel([job], now=self.now()) == [Cancel.CANCELLED]:
-                self._let_go(schedule, standing, cursor)
-                return True
-            self.backend.store.drop([id])
-            return False
+            moved = self._withdrawn(job)
+            if moved is not None:  # else `tidy` will see how it ended
+                self._let_go(schedule, standing, cursor if moved else _spent(cursor))
+            return moved is not False
         raise _busy(job.key)
+
+    def _withdrawn(self, job: JobId) -> bool | None:
+        """Whether the job will not run, also because another one who moves it has cancelled it; None: a relay
+        that may be dead has it in hand, so that is not known yet.
+        """
+        answer = self.backend.queue.cancel([job], now=self.now())[0]
+        if answer is Cancel.CANCELLED:
+            return True
+        try:
+            ending = self.app.client.wait(job, timeout=self.app.configured.settings.lease + LEASE_ENDS)
+        except ResultTimeout:
+            return None
+        except ResultGone:
+            return False
+        return ending.state is State.CANCELLED
 
     def remove(self, id: str) -> None:
         """It does not run (any more), wherever it waits."""
         queues = self.queues()
-        self.backend.store.drop([ScheduleId(queue, id) for queue in queues])
         self.backend.queue.cancel([JobId(queue, id) for queue in queues], now=self.now())
+        self.backend.store.drop([ScheduleId(queue, id) for queue in queues])
 
     def _store(self, schedule: Schedule, cursor: Cursor, stored: Stored | None) -> bool:
         expected = stored.cursor if stored else None
         return self.backend.store.put(schedule, cursor=cursor, expected=expected, now=self.now())
 
     def _let_go(self, schedule: Schedule, standing: Cursor, cursor: Cursor) -> None:
-        """If this is too late, `tidy` was faster, or somebody has changed it since."""
-        self.backend.store.put(schedule, cursor=cursor, expected=standing, now=self.now())
+        """Where it does not stand there any more, somebody has completed or changed it since; only what was
+        spent for good, because this took too long, is stored once more.
+        """
+        for _ in range(TRIES):
+            if self.backend.store.put(schedule, cursor=cursor, expected=standing, now=self.now()):
+                return
+            stored = self.backend.store.get([schedule.id])[0]
+            if cursor.next is None or stored is None or stored.cursor != _spent(standing):
+                return
+            standing = stored.cursor
+        raise _busy(schedule.id.key)
 
     # looking
 
@@ -196,16 +222,20 @@ class Entries:
 
     def _complete(self, stored: Stored, now: datetime) -> None:
         """Its job is gone: it goes on, unless it is that job, and was delivered. Its job still waits after a
-        minute: the change did not happen.
+        minute: the change did not happen. While somebody has it in hand, nobody knows.
         """
-        snapshot = self.backend.queue.get([JobId(stored.id.queue, stored.id.key)], now=now)[0]
-        waits = snapshot is not None and snapshot.state in WAITING
-        delivered = not waits and snapshot is not None and snapshot.state is not State.CANCELLED
-        moved = stored.cursor.pause is not None and stored.cursor.pause.note == MOVED
-        if (waits and stored.cursor.since < now - PATIENCE) or (moved and delivered):
-            self.backend.store.drop([stored.id])
-        elif not waits and stored.schedule is not None:
-            self._let_go(stored.schedule, stored.cursor, evolve(stored.cursor, pause=None))
+        job = self.backend.queue.get([JobId(stored.id.queue, stored.id.key)], now=now)[0]
+        if stored.schedule is None or (job and (job.state is State.RUNNING or job.stopping)):
+            return
+        if job is not None and job.state in WAITING:
+            over = stored.cursor.since < now - PATIENCE
+        else:
+            delivered = job is not None and job.state is not State.CANCELLED
+            over = delivered and stored.cursor.pause == Pause(MOVED)
+            if not over:
+                self._let_go(stored.schedule, stored.cursor, evolve(stored.cursor, pause=None))
+        if over:
+            self._let_go(stored.schedule, stored.cursor, _spent(stored.cursor))
 
 
 def _of_schedule(stored: Stored | None) -> Found | None:
@@ -242,6 +272,11 @@ def _version(stored: Stored | None) -> int:
 
 def _standing(cursor: Cursor, why: str) -> Cursor:
     return evolve(cursor, pause=Pause(why))
+
+
+def _spent(cursor: Cursor) -> Cursor:
+    """Nothing is to come. Unlike a removal it is compared with what is there: another one may have it by now."""
+    return evolve(cursor, next=None, pause=None)
 
 
 def _stands(cursor: Cursor) -> bool:
