@@ -57,7 +57,7 @@ with Scheduler() as app:
     assert app.add_task(abs, name="abs").enqueue(-3).result(timeout=60) == 3
 """
 NOT_TO_DECLARE = (
-    *("redis", "cattrs", "dateutil", "rich", "click", "dependency_injector", "asyncio", "concurrent.futures"),
+    *("redis", "cattrs", "rich", "click", "dependency_injector", "asyncio", "concurrent.futures"),
     *("ssl", "importlib.metadata", "chronoq.container", "chronoq.domain.ports", "chronoq.app.worker"),
 )
 NOT_IN_MEMORY = ("redis", "sqlite3", "rich", "click", "chronoq.cli", "chronoq.adapters.redis")
