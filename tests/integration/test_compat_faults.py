@@ -27,6 +27,7 @@ from chronoq.domain.firing import fire
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Pause
 from chronoq.domain.ports import Fired
+from chronoq.domain.verdict import Cancelled, Done
 from chronoq.relay.rq_entry import NAMESPACE, Entry
 from tests import compat_kills
 from tests.compat_jobs import greet
@@ -289,6 +290,36 @@ def test_an_entry_whose_move_was_cut_short_is_neither_lost_nor_doubled(
     found = times(scheduler)
     assert list(found) == ([] if left == "nothing" else ["x"])
     assert left == "nothing" or (found["x"] == moved) == (left == "the schedule")
+
+
+@pytest.mark.parametrize(("meanwhile", "moved"), [
+    ("cancelled", True),  # by another one who moves it
+    ("delivered", False),
+    ("in hand, then cancelled", True),  # the relay has died
+    ("in hand, then delivered", False),
+])  # fmt: skip
+def test_a_move_ends_as_the_job_ended_meanwhile(
+    meanwhile: str, moved: bool, scheduler: Scheduler, client: redis.Redis
+) -> None:
+    scheduler.enqueue_at(PAST, greet, "a", job_id="x")
+    (found,) = scheduler.entries.find("x")
+    id, queue, now = JobId("default", "x"), scheduler.application.backend.queue, scheduler.entries.now()
+    to, answers = now + H, list[bool]()
+    mover = threading.Thread(target=lambda: answers.append(scheduler.entries.move(found, to)))
+    if meanwhile == "cancelled":
+        queue.cancel([id], now=now)
+    elif meanwhile == "delivered":
+        scheduler.enqueue_jobs()
+    else:
+        (claim,) = queue.claim([("default", 1)], worker="relay", lease=H, now=now).claims
+        mover.start()
+        eventually(lambda: (one := queue.get([id], now=now)[0]) and one.stopping)
+        assert queue.settle([(claim, Cancelled() if moved else Done())], now=now) == [True]
+    if not mover.ident:
+        mover.start()
+    mover.join()
+    assert answers == [moved]
+    assert times(scheduler) == ({"x": to.replace(tzinfo=None)} if moved else {})
 
 
 def test_a_schedule_with_nothing_to_come_is_forgotten_after_an_hour(

@@ -218,7 +218,12 @@ class Entries:
                 if _stands(stored.cursor):
                     self._complete(stored, now)
                 elif stored.cursor.next is None and (stored.cursor.last or stored.cursor.since) < now - SPENT:
-                    self.backend.store.drop([stored.id])
+                    self._forget(stored)
+
+    def _forget(self, stored: Stored) -> None:
+        """A removal compares nothing, so it is looked at once more: somebody may have stored it anew."""
+        if self.backend.store.get([stored.id]) == [stored]:
+            self.backend.store.drop([stored.id])
 
     def _complete(self, stored: Stored, now: datetime) -> None:
         """Its job is gone: it goes on, unless it is that job, and was delivered. Its job still waits after a
