@@ -144,7 +144,7 @@ async def main(name, verb, *args):
         can = [
             each for each in ("put", "put_many", "put_at", "put_many_at", *ALONE) if hasattr(subject, each)
         ]
-        if not inspect.iscoroutinefunction(subject.put):
+        if "put" in can and not inspect.iscoroutinefunction(subject.put):
             can.append("threads")
         workers = {label: {str(n): argv(n) for n in (1, 2)} for label, argv in subject.WORKERS.items()}
         facts = {key: getattr(subject, key, default) for key, default in DEFAULTS.items()}
