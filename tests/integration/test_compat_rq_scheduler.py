@@ -481,6 +481,20 @@ def test_a_job_looks_like_one_of_rq(scheduler: Scheduler) -> None:
     (lambda s: s.cron("0 0 30 2 *", greet, ["a"]), "can never fire"),
     (lambda s: s.enqueue_in(H, greet, "a", meta={"at": utcnow()}), "meta cannot be stored"),
     (lambda s: s.cancel(None), "neither a job nor the id"),
+    (lambda s: s.enqueue_at(datetime.max.replace(tzinfo=UTC), greet, "a"), "is too far away"),
+    (lambda s: s.enqueue_in(timedelta.max, greet, "a"), "is too far away"),
+    (lambda s: s.enqueue_in(H, greet, "a", timeout="soon"), "timeout='soon'"),
+    (lambda s: s.enqueue_in(H, greet, "a", job_ttl=0), "ttl=0"),
+    (lambda s: s.enqueue_in(H, greet, "a", meta=["x"]), r"meta=\['x'\]: give a dict"),
+    (lambda s: s.enqueue_in(H, greet, "a", queue_name=RqQueue("q", connection=s.connection)), "queue_name="),
+    (lambda s: s.schedule(PAST, "a.b", kwargs=["x"]), r"kwargs=\['x'\]: give a dict"),
+    (lambda s: s.schedule(PAST, "a.b", kwargs={1: 2}), "kwargs={1: 2}: give a dict"),
+    (lambda s: s.schedule(PAST, greet, ["a"], interval="60"), "interval='60': give seconds"),
+    (lambda s: s.schedule(PAST, greet, ["a"], interval=float("nan")), "interval=nan: give seconds"),
+    (lambda s: s.schedule(PAST, greet, ["a"], interval=1e12), "interval=1000000000000.0: give seconds"),
+    (lambda s: s.schedule(PAST, greet, ["a"], interval=60, repeat="x"), "repeat='x': give"),
+    (lambda s: s.cron(None, greet, ["a"]), "cron_string=None: give"),
+    (lambda s: s.cron("0 0 1 1 * 2001", greet, ["a"]), "has no time to come"),
 ])  # fmt: skip
 def test_a_mistake_is_met_where_it_is_made(
     call: Callable[[Scheduler], Any], said: str, scheduler: Scheduler, client: redis.Redis

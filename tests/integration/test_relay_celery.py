@@ -62,6 +62,23 @@ def test_a_task_is_sent_once_for_each_time_that_it_comes_due(server: Server, opt
     app.close()
 
 
+@pytest.mark.parametrize(
+    "told", [{"headers": 3}, {"soft_time_limit": 9, "time_limit": 1}, {"priority": []}, 3]
+)
+def test_an_option_that_celery_cannot_take_holds_up_no_other_job(server: Server, told: Any) -> None:
+    app = make(server)
+    good = app.add_task(by_name("tests.relay_celery_app.add"), queue="sums")
+    bad = app.add_task(by_name("tests.relay_celery_app.refuse"), queue="sums", meta={"celery": told})
+    handles = [good.enqueue(1), bad.enqueue(), good.enqueue(2)]
+    relay = app.relay()
+    for _ in range(2):
+        relay.deliverer.step(app.backend.clock.now())
+    relay.stop()
+    assert server.client().llen("sums") == 2
+    assert [handle.status() for handle in handles] == [State.DONE, State.DEAD, State.DONE]
+    app.close()
+
+
 def test_a_job_waits_while_the_broker_is_away(server: Server, new_server: Callable[..., Server]) -> None:
     broker = new_server(tcp=True)
     app = make(server, broker=broker.url())

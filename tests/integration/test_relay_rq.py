@@ -361,8 +361,35 @@ def test_what_rq_refuses_is_a_dead_letter_that_says_why(app: Scheduler, relay: R
 
 
 @pytest.mark.parametrize(
-    "options", [{"at_frnt": 1}, {"retry": 0.5}, {"on_success": 3}, {"retry": {"max": 0}}]
+    "told",
+    [{"timeout": "soon"}, {"ttl": 10**18}, {"result_ttl": "x"}, {"description": ["x"]}, {"depends_on": 3}],
 )
+def test_an_option_that_rq_cannot_take_holds_up_no_other_job(
+    told: dict[str, object], app: Scheduler, relay: RelayService, valkey: Server
+) -> None:
+    bad = evolve(_job(app, "add", 1, id="bad"), options=_meta({"rq": told}))
+    app.enqueue_many([bad, _job(app, "add", 2, id="good")])
+    turn(relay)
+    assert rq_queue(valkey).job_ids == [rq_job_id("mail:good")]
+    assert app.job("mail:bad").status() is State.DEAD
+
+
+@pytest.mark.parametrize("options", [
+    {"at_frnt": 1},
+    {"retry": 0.5},
+    {"on_success": 3},
+    {"retry": {"max": 0}},
+    {"on_failure": {"func": "a.b", "timeout": "soon"}},
+    {"timeout": "soon"},
+    {"timeout": 0},
+    {"timeout": [1]},
+    {"timeout": float("inf")},
+    {"ttl": 0.5},
+    {"ttl": -1},
+    {"result_ttl": 10**18},
+    {"description": 3},
+    {"depends_on": 3},
+])  # fmt: skip
 def test_options_that_rq_does_not_have_are_refused_where_they_are_written(options: dict[str, object]) -> None:
     with pytest.raises((errors.UnknownOption, errors.BadSetting)):
         rq_options(**options)

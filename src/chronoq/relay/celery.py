@@ -33,6 +33,9 @@ OPTIONS = frozenset(
     {"task", "priority", "soft_time_limit", "time_limit", "ignore_result", "headers", "shadow"}
 )
 
+AWAY = (OperationalError, NoResults, RedisError, OSError)
+"""What the broker and the result backend raise when they do not answer."""
+
 SOONEST = timedelta(seconds=1)
 LATEST = timedelta(seconds=15)
 KEPT = timedelta(days=30)
@@ -93,7 +96,7 @@ class CeleryDelivery:
         """See `chronoq.app.relay.Relay`."""
         try:
             return [self._deliver(parcel, now) for parcel in parcels]
-        except (OperationalError, NoResults, RedisError, OSError) as error:
+        except AWAY as error:
             raise Unreachable(
                 f"Celery's broker {masked(self.app.conf.broker_url)} or its result backend does not answer "
                 f"({type(error).__name__})."
@@ -117,10 +120,11 @@ class CeleryDelivery:
         if unwanted := before_start(claim, now=now):
             return unwanted
         try:
-            words = _words(parcel)
-        except (BadSetting, UnknownOption) as error:
+            self.app.send_task(queue=self.queue, task_id=str(claim.id), **_words(parcel))
+        except AWAY:
+            raise
+        except Exception as error:  # whatever it is, it must not hold up the others
             return Dead(Failure(type(error).__name__, str(error)))
-        self.app.send_task(queue=self.queue, task_id=str(claim.id), **words)
         if marks is None:
             return Done()
         marks.set(mark, _sent(claim), px=KEPT // MS)

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 import redis
+from redis.exceptions import RedisError
 from rq import Callback, Queue, Retry
 from rq.exceptions import DeserializationError
 from rq.job import Dependency, JobStatus
 from rq.job import Job as RqJob
 from rq.results import Result
 from rq.serializers import DefaultSerializer, JSONSerializer, resolve_serializer
-from rq.utils import import_attribute
+from rq.utils import import_attribute, parse_timeout
 
 from chronoq.app.relay import Parcel
 from chronoq.domain.errors import BadSetting, UnknownOption, near
@@ -35,6 +36,8 @@ OPTIONS = frozenset(
 
 ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """What RQ takes for an id."""
+
+MOST_SECONDS = 100 * 365 * 24 * 3600
 
 SOONEST = timedelta(seconds=1)
 LATEST = timedelta(seconds=15)
@@ -71,12 +74,35 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise BadSetting(f"{name}={value!r}: give the function's dotted name, for it is stored as JSON.")
         if name == "job_id" and not (isinstance(value, str) and ALLOWED.fullmatch(value)):
             raise BadSetting(f"job_id={value!r} is not allowed: RQ takes 1 to 128 of A-Z a-z 0-9 _ and -.")
+    for name in LENGTHS:
+        _check_length(name, options.get(name))
+    description = options.get("description")
+    if not isinstance(description, str | None):
+        raise BadSetting(f"description={description!r}: give a text.")
     try:
         _retry(options)
+        _dependency(options)
         for name in CALLBACKS:
             _callback(options, name)
-    except (TypeError, ValueError, KeyError) as error:
+    except Exception as error:  # RQ's errors have no common base
         raise BadSetting(f"RQ refuses these options: {error!r}") from None
+
+
+def _check_length(name: str, length: Any) -> None:
+    """What RQ or its Redis server would stumble over only when the job is delivered. Errors: `BadSetting`."""
+    if length is None:
+        return
+    try:
+        seconds = parse_timeout(length)
+    except Exception:  # of any kind, see above
+        seconds = None
+    least = 1 if name == "ttl" else -1
+    if seconds is None or not least <= seconds <= MOST_SECONDS or (name == "timeout" and seconds == 0):
+        for_ever = "" if name == "ttl" else ", -1 for no end"
+        raise BadSetting(
+            f"{name}={length!r}: give whole seconds, at least 1 and less than a hundred years, or a text such "
+            f"as '1h'{for_ever}."
+        )
 
 
 class Blueprint:
@@ -128,7 +154,9 @@ class Blueprint:
             )
         except (BadSetting, UnknownOption) as error:
             raise BadSetting(str(error)) from None
-        except (TypeError, ValueError, AttributeError) as error:
+        except RedisError:
+            raise
+        except Exception as error:  # whatever it is, it must not hold up the others
             raise BadSetting(f"no RQ job can be made of it: {error}") from None
         return made, bool(given.get("at_front", False))
 

@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from chronoq.domain.errors import BadCall, BadSetting
+from chronoq.domain.time import LONGEST, up_to_ms
 from chronoq.relay.rq_entry import Entry, call_payload, function_name
 
 Fn = Callable[..., Any] | str
@@ -32,6 +33,11 @@ def entry_of(
 ) -> Entry:
     """`told`: what RQ takes as it is. Errors: `BadCall`, `NotStorable`, `TooLarge`, `BadName`, `BadSetting`."""
     name = function_name(func)
+    if not isinstance(queue_name, str):
+        raise BadSetting(f"queue_name={queue_name!r}: give the name of a queue, as a text.")
+    for said, given in (("kwargs", kwargs), ("meta", {} if meta is None else meta)):
+        if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+            raise BadSetting(f"{said}={given!r}: give a dict whose keys are texts.")
     if isinstance(args, str) or not isinstance(args, Sequence):
         raise BadSetting(f"args={args!r}: give a list or tuple of arguments.")
     rq = {
@@ -50,7 +56,7 @@ def entry_of(
         interval=interval,
         cron_string=cron_string,
         tz=tz,
-        repeat=None if repeat is None else int(repeat),
+        repeat=_count(repeat),
     )
 
 
@@ -68,6 +74,48 @@ def _names(func: Fn, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         raise BadCall(f"{name}{signature} got a wrong call: {error}. Nothing was scheduled.") from None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [one.name for one in signature.parameters.values() if one.kind in kinds]
+
+
+def length_of(interval: Any) -> timedelta | None:
+    """An interval in seconds, or as a timedelta. Errors: `BadSetting`."""
+    if interval is None or isinstance(interval, timedelta):
+        return interval
+    try:
+        made = timedelta(seconds=interval)
+    except (TypeError, ValueError, OverflowError):
+        made = None
+    if made is None or made > LONGEST:
+        raise BadSetting(f"interval={interval!r}: give seconds, a number, or a timedelta.")
+    return made
+
+
+def moment_of(given: Any) -> datetime:
+    """A moment without a time zone is UTC, as everywhere in rq-scheduler. Errors: `BadSetting`."""
+    if not isinstance(given, datetime):
+        raise BadSetting(f"{given!r} is no moment: give a datetime, in UTC or with its time zone.")
+    try:
+        moment = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+        up_to_ms(moment)
+    except OverflowError:
+        raise BadSetting(f"{given} is too far away: give a moment before the year 9999.") from None
+    return moment
+
+
+def later(moment: datetime, by: Any) -> datetime:
+    """So long after `moment`. Errors: `BadSetting`."""
+    if not isinstance(by, timedelta):
+        raise BadSetting(f"time_delta={by!r}: give a timedelta.")
+    try:
+        return moment + by
+    except OverflowError:
+        raise BadSetting(f"time_delta={by!r} is too far away: no date says when that is.") from None
+
+
+def _count(repeat: Any) -> int | None:
+    try:
+        return None if repeat is None else int(repeat)
+    except (TypeError, ValueError, OverflowError):
+        raise BadSetting(f"repeat={repeat!r}: give how many runs there are in all, or None.") from None
 
 
 def _seconds(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -13,7 +13,7 @@ import redis
 from chronoq.api.scheduler import Scheduler as Application
 from chronoq.compat.rq_scheduler.entries import Entries, Found
 from chronoq.compat.rq_scheduler.job import Job
-from chronoq.compat.rq_scheduler.making import Fn, entry_of
+from chronoq.compat.rq_scheduler.making import Fn, entry_of, later, length_of, moment_of
 from chronoq.compat.rq_scheduler.register import Registered
 from chronoq.compat.rq_scheduler.service import Service, wait_for_signal
 from chronoq.compat.rq_scheduler.surroundings import url_of, zone_here
@@ -92,13 +92,11 @@ class Scheduler(Registered):
         on_success, on_failure, at_front.
         """
         told = {name: kwargs.pop(key) for key, name in OF_A_JOB.items() if key in kwargs}
-        return self._single(_utc(scheduled_time), self._entry(func, args, kwargs, **told), told)
+        return self._single(moment_of(scheduled_time), self._entry(func, args, kwargs, **told), told)
 
     def enqueue_in(self, time_delta: timedelta, func: Fn, *args: Any, **kwargs: Any) -> Job:
         """`enqueue_at`, so long from now by the clock of the server."""
-        if not isinstance(time_delta, timedelta):
-            raise BadSetting(f"time_delta={time_delta!r}: give a timedelta.")
-        return self.enqueue_at(self.entries.now() + time_delta, func, *args, **kwargs)
+        return self.enqueue_at(later(self.entries.now(), time_delta), func, *args, **kwargs)
 
     def schedule(
         self,
@@ -139,9 +137,9 @@ class Scheduler(Registered):
             "on_failure": on_failure,
             "at_front": at_front,
         }
-        length = timedelta(seconds=interval) if isinstance(interval, int | float) else interval
+        length = length_of(interval)
         entry = self._entry(func, args, kwargs, interval=length, repeat=repeat, **told)
-        at = _utc(scheduled_time)
+        at = moment_of(scheduled_time)
         if length is None:
             return self._single(at, entry, told)
         self.entries.put(entry, max(at, self.entries.now()))
@@ -168,6 +166,8 @@ class Scheduler(Registered):
         at_front: bool = False,
     ) -> Job:
         """Run `func` whenever `cron_string` says so: in UTC, or in this machine's time zone."""
+        if not isinstance(cron_string, str):
+            raise BadSetting(f"cron_string={cron_string!r}: give a text, such as '0 7 * * 1-5'.")
         entry = self._entry(
             func,
             args,
@@ -187,6 +187,9 @@ class Scheduler(Registered):
             on_failure=on_failure,
             at_front=at_front,
         )
+        now = self.entries.now()
+        if entry.schedule().next_after(now, since=now) is None:
+            raise BadSetting(f"cron_string={cron_string!r} has no time to come, so nothing was scheduled.")
         self.entries.put(entry, None)
         return Job(self, entry)
 
@@ -212,7 +215,7 @@ class Scheduler(Registered):
     def change_execution_time(self, job: Any, date_time: datetime) -> None:
         """Have it run next at `date_time`; a periodic one goes on from there. Errors: `BadSetting`, a ValueError."""
         for found in self.entries.find(_id(job)):
-            to = _utc(date_time)
+            to = moment_of(date_time)
             if self.entries.move(found, max(to, self.entries.now()) if found.entry.periodic else to):
                 return
         raise BadSetting(
@@ -251,7 +254,7 @@ class Scheduler(Registered):
             case None:
                 return None
             case datetime():
-                return up_to_ms(_utc(until))
+                return up_to_ms(moment_of(until))
             case timedelta():
                 return self.entries.now() + until
             case _:
@@ -309,13 +312,6 @@ class Scheduler(Registered):
             self.turn.close()
             del self.turn
         self.application.close()
-
-
-def _utc(moment: datetime) -> datetime:
-    """A moment without a time zone is UTC, as everywhere in rq-scheduler."""
-    if not isinstance(moment, datetime):
-        raise BadSetting(f"{moment!r} is no moment: give a datetime, in UTC or with its time zone.")
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _id(job: Any) -> str:
