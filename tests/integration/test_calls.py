@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -241,6 +242,29 @@ def test_an_error_of_the_task_is_the_same_wherever_it_ran_and_is_told_at_the_fir
     assert "in fail" in there.value.traceback
     assert bench.ran == ["here", "there"]
     assert bench.left() == []
+
+
+def test_a_task_that_leaves_the_program_has_failed_and_the_program_goes_on(bench: Bench) -> None:
+    @bench.app.task
+    def leave() -> None:
+        sys.exit(3)
+
+    @bench.app.task
+    async def leave_later() -> None:
+        leave()
+
+    async def ask() -> None:
+        await bench.app.acall(leave_later)
+
+    for ask_here in (
+        lambda: bench.app.call(leave),
+        lambda: bench.app.call(leave_later),
+        lambda: asyncio.run(ask()),
+    ):
+        with pytest.raises(errors.JobFailed, match="SystemExit: 3"):
+            ask_here()
+    with bench.worker(), pytest.raises(errors.JobFailed, match="SystemExit: 3"):
+        bench.app.call(leave, policy="remote")
 
 
 def test_an_answer_read_once_is_gone_and_its_id_is_free(bench: Bench) -> None:
@@ -535,6 +559,8 @@ def test_options_of_the_call_and_arguments_of_the_task_are_kept_apart() -> None:
     assert app.call(send, to="a", timeout="1s") == "a"
     with pytest.raises(errors.BadCall, match=r"'timeout' is an option of the call and a parameter of"):
         app.call(wait, timeout=5)
+    with pytest.raises(errors.BadCall, match="needs a task, and 'send' is none"):
+        app.has_listener("send")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -543,6 +569,8 @@ def test_options_of_the_call_and_arguments_of_the_task_are_kept_apart() -> None:
         ({"policy": "remot"}, errors.BadSetting, "Did you mean 'remote'"),
         ({"timeout": "soon"}, errors.BadDuration, "'soon' is not a duration"),
         ({"timeout": 0}, errors.BadSetting, "leaves no time"),
+        ({"once": "no"}, errors.BadSetting, "once='no': give True or False"),
+        ({"on_progress": "print"}, errors.BadSetting, "on_progress='print': give a function"),
         ({"polcy": "auto"}, errors.BadCall, "unexpected keyword argument 'polcy'"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from attrs import evolve, frozen
 
+from chronoq.api.calls import refuse_other
 from chronoq.api.handle import JobHandle, ending_of
 from chronoq.api.task import Task
 from chronoq.app.calls import Ask, Call, Here, HereContext, Talk, Wait, arun_here, run_here
@@ -51,8 +52,7 @@ class Caller:
         return cast("R", await self._aconverse(call, call.talk()))
 
     def _call(self, task: Task[..., Any, Any], args: Any, kwargs: Any) -> Call:
-        if not isinstance(task, Task):
-            raise BadCall(f"A call needs a task, and {task!r} is none. Register it with @app.task.")
+        refuse_other(task)
         app, given = self.app, task.given
         if "at" in given or "delay" in given:
             raise BadCall(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, c
 
 from chronoq.api.task import Task
 from chronoq.app.options import terms
-from chronoq.domain.errors import BadCall
+from chronoq.domain.errors import BadCall, BadSetting
 from chronoq.domain.lease import listened
 from chronoq.domain.time import Duration
 
@@ -26,6 +26,12 @@ _UNSET: Any = object()
 _OPTIONS = ("policy", "timeout", "once", "on_progress")
 
 
+def refuse_other(task: object) -> None:
+    """Errors: `BadCall` for what is no task."""
+    if not isinstance(task, Task):
+        raise BadCall(f"A call needs a task, and {task!r} is none. Register it with @app.task.")
+
+
 class Calls:
     """The verbs of ask and answer, as a Scheduler has them."""
 
@@ -40,6 +46,8 @@ class Calls:
         """A caller on these terms: `app.calling(timeout="5s").call(send, "a")`. See `call`."""
         from chronoq.api.caller import Caller
 
+        if not (on_progress is None or callable(on_progress)):
+            raise BadSetting(f"on_progress={on_progress!r}: give a function of one argument.")
         return Caller(cast("Scheduler", self), terms(policy, timeout, once), on_progress)
 
     @overload
@@ -155,6 +163,7 @@ class Calls:
     def has_listener(self, task: Task[..., Any, Any]) -> bool:
         """Whether a worker is alive that takes this task, also while it is busy."""
         app = cast("Scheduler", self)
+        refuse_other(task)
         backend, queue = app.backend, task.given.get("queue", task.definition.queue)
         return listened(backend.life.roll(now=backend.clock.now()), task=task.name, queue=queue)
 

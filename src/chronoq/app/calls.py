@@ -1,7 +1,7 @@
 """A call, from question to answer: a conversation in steps, which a synchronous and an asynchronous face carry out."""
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -243,13 +243,23 @@ async def arun_here(task: TaskDef, context: HereContext, payload: bytes, limit: 
         args, kwargs = task.signature.decode(payload)
         own = copy_context()
         called = own.run(_called, task, context, args, kwargs)
-        value = await asyncio.get_running_loop().create_task(called, context=own)
+        value, left = await asyncio.get_running_loop().create_task(_staying(called), context=own)
+        if left is not None:
+            raise left
         return task.signature.read_result(result_bytes(value, task=task.name, limit=limit))
 
 
 def _called(task: TaskDef, context: Context, args: list[Any], kwargs: dict[str, Any]) -> Any:
     enter(context)
     return task.fn(context, *args, **kwargs) if task.signature.takes_context else task.fn(*args, **kwargs)
+
+
+async def _staying(called: Awaitable[Any]) -> tuple[Any, SystemExit | None]:
+    """In a loop's own task a SystemExit would end the loop."""
+    try:
+        return await called, None
+    except SystemExit as error:
+        return None, error
 
 
 @contextmanager
@@ -259,6 +269,6 @@ def as_job_failed() -> Iterator[None]:
         yield
     except (BadArgument, NotStorable, TooLarge) as error:
         raise JobFailed(type(error).__name__, str(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # as in a worker, it ends the task, not the program
         failure = failure_of(error)
         raise JobFailed(failure.type, failure.message, failure.traceback) from error

@@ -135,6 +135,8 @@ def terms(policy: Any, timeout: Any, once: bool) -> Terms:
     from chronoq.domain.calling import Terms
 
     limit = None if timeout is None else _timeout(timeout)
+    if not isinstance(once, bool):
+        raise BadSetting(f"once={once!r}: give True or False.")
     return Terms(_choice(CallPolicy, policy, "policy"), limit, once)
 
 
