@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -133,6 +134,13 @@ class Bomb:
         return explode, ()
 
 
+class Leaver:
+    """Whoever unpickles it leaves the program, as with a module that parses its command line when imported."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sys.exit, (7,)
+
+
 # what becomes of what
 
 
@@ -261,13 +269,16 @@ def test_what_cannot_be_moved_says_why_and_what_to_do(
     old.enqueue_in(HOUR, "shop.send", key={1: 2}, job_id="key")
     old.enqueue_in(HOUR, Shop().restock, job_id="method")
     old.enqueue_in(HOUR, "shop.send", Bomb(), job_id="bomb")
-    for id in ("gone", "garbage", "dataless", "other-type", "odd-interval", "never", "year-one"):
-        meta = {"odd-interval": {"interval": "soon"}, "year-one": {"interval": 60}}.get(id)
+    old.enqueue_in(HOUR, "shop.send", Leaver(), job_id="leaver")
+    odd = {"odd-interval": {"interval": "soon"}, "odd-cron": {"cron_string": 5}, "year-one": {"interval": 60}}
+    for id in ("gone", "garbage", "dataless", "other-type", *odd, "odd-meta", "never"):
+        meta = odd.get(id)
         old.schedule(soon(hours=1), "shop.send", id=id, meta=meta)
     client.delete("rq:job:gone", "rq:job:other-type")
     client.set("rq:job:other-type", "text")
     client.hset("rq:job:garbage", "data", b"\xff\x00")
     client.hdel("rq:job:dataless", "data")
+    client.hset("rq:job:odd-meta", "meta", pickle.dumps(["x"]))
     client.zadd(ENTRIES, {"never": float("inf"), "year-one": -62135596800})
     rows = migrate.rows("--trust-pickle")
     assert {row["fate"] for row in rows.values()} == {"stays"}
@@ -276,6 +287,9 @@ def test_what_cannot_be_moved_says_why_and_what_to_do(
         "key": "the key 1 of a dict is no text",
         "method": "a method of an object (Shop)",
         "bomb": "cannot read its record (exploded)",
+        "leaver": "cannot read its record (7)",
+        "odd-meta": "its meta is no dict",
+        "odd-cron": "its record is damaged",
         "gone": "no record",
         "other-type": "no record",
         "garbage": "cannot read its record",
@@ -286,7 +300,7 @@ def test_what_cannot_be_moved_says_why_and_what_to_do(
     }.items():
         assert why in rows[id]["remark"], id
         assert rows[id]["todo"] or id == "year-one"
-    assert len(ids(server)) == 11
+    assert len(ids(server)) == 14
 
 
 def test_nothing_is_unpickled_unless_it_is_trusted(old: OldScheduler, migrate: Cli) -> None:

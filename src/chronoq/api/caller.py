@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from attrs import evolve, frozen
 
-from chronoq.api.calls import refuse_other
 from chronoq.api.handle import JobHandle, ending_of
 from chronoq.api.task import Task
 from chronoq.app.calls import Ask, Call, Here, HereContext, Talk, Wait, arun_here, run_here
@@ -52,7 +51,8 @@ class Caller:
         return cast("R", await self._aconverse(call, call.talk()))
 
     def _call(self, task: Task[..., Any, Any], args: Any, kwargs: Any) -> Call:
-        refuse_other(task)
+        if not isinstance(task, Task):
+            raise BadCall(f"A call needs a task, and {task!r} is none. Register it with @app.task.")
         app, given = self.app, task.given
         if "at" in given or "delay" in given:
             raise BadCall(

@@ -26,12 +26,6 @@ _UNSET: Any = object()
 _OPTIONS = ("policy", "timeout", "once", "on_progress")
 
 
-def refuse_other(task: object) -> None:
-    """Errors: `BadCall` for what is no task."""
-    if not isinstance(task, Task):
-        raise BadCall(f"A call needs a task, and {task!r} is none. Register it with @app.task.")
-
-
 class Calls:
     """The verbs of ask and answer, as a Scheduler has them."""
 
@@ -163,7 +157,8 @@ class Calls:
     def has_listener(self, task: Task[..., Any, Any]) -> bool:
         """Whether a worker is alive that takes this task, also while it is busy."""
         app = cast("Scheduler", self)
-        refuse_other(task)
+        if not isinstance(task, Task):
+            raise BadCall(f"A listener needs a task, and {task!r} is none. Register it with @app.task.")
         backend, queue = app.backend, task.given.get("queue", task.definition.queue)
         return listened(backend.life.roll(now=backend.clock.now()), task=task.name, queue=queue)
 

@@ -111,8 +111,15 @@ class Planner:
                 yield Planned(
                     line, old.entry if old else None, why=stays.why, todo=stays.todo, declare=lacking
                 )
-            except (ChronoqError, OverflowError) as error:
-                yield Planned(line, old.entry if old else None, why=str(error).partition("\n")[0])
+            except Exception as error:  # whatever others have put there: one line must not stop the rest
+                known = isinstance(error, ChronoqError | OverflowError)
+                why = str(error).partition("\n")[0]
+                yield Planned(
+                    line,
+                    old.entry if old else None,
+                    why=why if known else f"its record is damaged ({type(error).__name__}: {why})",
+                    todo="" if known else "Create it anew.",
+                )
 
     def strays(self, plan: Iterable[Planned]) -> list[str]:
         """The queues whose jobs would go to RQ in another database than rq-scheduler's do."""

@@ -90,12 +90,14 @@ def _restored(fields: Mapping[bytes, bytes], client: redis.Redis, trust_pickle: 
             job.restore(dict(fields))
             if not isinstance(job.args, list | tuple) or not isinstance(job.kwargs, Mapping):
                 raise TypeError("it has no list of arguments")
+            if not isinstance(job.meta, Mapping):
+                raise TypeError("its meta is no dict")
             if set(job.meta) == {"unserialized"}:
                 raise ValueError("its meta cannot be read")
         except NoSuchJobError:
             raise Stays("RQ's record of the job has no data", "Create it anew.") from None
-        except Exception as error:  # what is unpickled is code of others: one record must not stop the rest
-            reason = str(error.__cause__ or error)
+        except (Exception, SystemExit) as error:  # it runs code of others: one record must not stop the rest
+            reason = str(error.__cause__ or error) or type(error).__name__
         else:
             return job
     if not trust_pickle:
