@@ -243,6 +243,27 @@ def test_with_a_database_of_its_own_the_same_job_is_still_delivered_once(
     app.close()
 
 
+def test_an_engine_that_is_away_holds_up_no_other_queue(
+    redis_url: str, valkey: Server, new_server: Callable[..., Server]
+) -> None:
+    away = new_server()
+    queues = [Queue("aside", relay=RqRelay(url=away.url())), Queue("mail", relay=RqRelay())]
+    app = Scheduler(redis_url, queues=queues)
+    for queue in ("aside", "mail"):
+        app.add_task(add, queue=queue, name=queue)
+    with relaying(app) as relay:
+        away.kill()
+        app.enqueue_many([_job(app, "aside", 1, id="waits"), _job(app, "mail", 2, id="goes")])
+        with pytest.raises(errors.Unreachable, match=str(away.socket_path)):
+            turn(relay)
+        assert rq_queue(valkey).job_ids == [rq_job_id("mail:goes")]
+        assert app.job("aside:waits").status() is State.READY
+        away.start()
+        turn(relay)
+        assert rq_queue(away, "aside").job_ids == [rq_job_id("aside:waits")]
+    app.close()
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: whatever the process was about to do, it does not do."""
 

@@ -134,7 +134,7 @@ class Declared:
         others = [name for name in chosen if name not in self.engines]
         if others or not chosen:
             raise BadSetting(
-                f"{', '.join(others) if chosen else 'No queue'} is not relayed. "
+                f"{', '.join(others) + ' is not' if chosen else 'No queue is'} relayed. "
                 "Declare it with an engine: Queue('mail', relay=RqRelay())."
             )
         return chosen

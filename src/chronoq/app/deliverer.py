@@ -54,12 +54,16 @@ class Deliverer:
         claimed = self.queue.claim(wants, worker=self.worker, lease=lease, now=now, verdicts=outbox)
         self.outbox = []
         claims = list(claimed.claims)
-        try:
-            for name in self.relays:
-                self._hand_over(name, [claim for claim in claims if claim.id.queue == name], now)
-        except BackendError:
-            self._give_back(claims, now)
-            raise
+        trouble: BackendError | None = None
+        for name in self.relays:
+            own = [claim for claim in claims if claim.id.queue == name]
+            try:
+                self._hand_over(name, own, now)
+            except BackendError as error:  # one engine that is away does not hold up the others
+                self._give_back(own, now)
+                trouble = trouble or error
+        if trouble is not None:
+            raise trouble
         self.idle = not claims and not self.outbox
         full = len(claims) >= AT_ONCE or bool(self.outbox)
         if not full:
