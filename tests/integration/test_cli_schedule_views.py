@@ -128,7 +128,7 @@ def test_why_answers_for_a_job(cli: Cli) -> None:
     cli("enqueue", "send", "--id", "letter")
     assert cli.json("why", "letter") == {
         "because": "no worker listens",
-        "says": "It is ready, but no worker listens on queue 'default'. Start one.",
+        "says": "It is ready, but no worker listens on queue 'default'. Start one, or its relay.",
     }
     assert cli.json("why", "let")["because"] == "no worker listens"
 

@@ -54,7 +54,7 @@ def test_a_pause_that_has_ended_is_no_reason() -> None:
 )
 def test_a_job_that_no_worker_listens_for(roll: tuple[Presence, ...]) -> None:
     assert why(snapshot(), *roll) == Answer(
-        "no worker listens", "It is ready, but no worker listens on queue 'default'. Start one."
+        "no worker listens", "It is ready, but no worker listens on queue 'default'. Start one, or its relay."
     )
 
 

@@ -132,7 +132,7 @@ def _workers(counts: Sequence[Counts], roll: Sequence[Presence]) -> Iterator[Fin
             "workers",
             f"No worker listens on {', '.join(idle)}, where jobs wait.",
             f"{len([1 for one in roll if one.process.kind is Kind.WORKER])} workers are alive.",
-            f"python -m chronoq worker --app ... --queues {','.join(idle)}",
+            f"python -m chronoq worker --app ... --queues {','.join(idle)} (relay, where another engine runs them)",
             code="W1",
         )
     else:

@@ -55,7 +55,8 @@ def _waiting(found: Snapshot, pause: Pause | None, roll: Sequence[Presence], now
     listening = [one for one in roll if one.process.kind is Kind.WORKER and queue in one.process.queues]
     if not listening:
         return Answer(
-            "no worker listens", f"It is ready, but no worker listens on queue '{queue}'. Start one."
+            "no worker listens",
+            f"It is ready, but no worker listens on queue '{queue}'. Start one, or its relay.",
         )
     knowing = [one for one in listening if task in one.process.tasks]
     if not knowing:
