@@ -28,8 +28,9 @@ from rq_scheduler import Scheduler as OldScheduler
 from chronoq import Queue, Scheduler, errors
 from chronoq.cli.main import run as cli
 from chronoq.compat.rq_scheduler import Scheduler as Face
+from chronoq.domain.verdict import Done
 from chronoq.migrate.comparing import Kind
-from chronoq.migrate.moving import Fate, move
+from chronoq.migrate.moving import Fate, foreseen, move
 from chronoq.migrate.plan import Planned, Planner
 from chronoq.migrate.shadow import Report, Shadow
 from chronoq.migrate.source import ENTRIES, LOCK, MOVING, Source
@@ -465,6 +466,32 @@ def test_an_id_that_stands_for_other_work_here_stays_there(
     old.schedule(soon(hours=1), "shop.other", interval=60, id="schedule")
     assert [fate for _, fate in moved(server, app, retire=True)] == [Fate.TAKEN] * 2
     assert ids(server) == ["job", "schedule"]
+    assert ids(server, MOVING) == []
+
+
+def test_what_was_changed_in_rq_scheduler_after_a_move_stays_there(
+    old: OldScheduler, server: Server, app: Scheduler
+) -> None:
+    old.enqueue_in(-HOUR, "shop.send", 1, job_id="ran")
+    old.enqueue_in(HOUR, "shop.send", 1, job_id="job")
+    old.enqueue_in(HOUR, "shop.send", 1, job_id="same")
+    old.schedule(soon(hours=1), "shop.tick", interval=60, id="schedule")
+    old.schedule(soon(hours=1), "shop.tick", interval=60, id="shifted")
+    assert {fate for _, fate in moved(server, app)} == {Fate.MOVED}
+    now = app.backend.clock.now()
+    (claim,) = app.backend.queue.claim([("mail", 1)], worker="relay", lease=HOUR, now=now).claims
+    app.backend.queue.settle([(claim, Done())], now=now)
+    for id in ("ran", "job"):  # an id that is used again
+        old.enqueue_in(2 * HOUR, "shop.send", 1, job_id=id)
+    old.schedule(soon(hours=1), "shop.tick", interval=30, id="schedule")
+    old.schedule(soon(hours=2), "shop.tick", interval=60, id="shifted")
+    differs = {"ran", "job", "schedule"}
+    plan = list(planned(server, app).values())
+    assert {one.planned.line.id for one in foreseen(plan, app) if one.fate is Fate.DIFFERS} == differs
+    found = dict(moved(server, app, retire=True))
+    assert {id for id, fate in found.items() if fate is Fate.DIFFERS} == differs
+    assert {id for id, fate in found.items() if fate is Fate.THERE} == {"same", "shifted"}
+    assert set(ids(server)) == differs
     assert ids(server, MOVING) == []
 
 

@@ -133,9 +133,11 @@ def _show(cli: Cli, found: Sequence[Moved], planner: Planner, *, dry_run: bool, 
     cli.out.rows([_row(one, dry_run=dry_run) for one in found], COLUMNS, empty="rq-scheduler has no entries.")
     fates = [str(one.fate) for one in found]
     moved, there = fates.count("moved"), fates.count("already there")
-    left = len(found) - moved - there
+    changed = fates.count("changed meanwhile")
+    left = len(found) - moved - there - changed
     parts = [f"{'Would move' if dry_run else 'Moved'} {moved} of {len(found)}"]
     parts += [f"{there} were there already"] * bool(there) + [f"{left} cannot be moved"] * bool(left)
+    parts += [f"{changed} changed meanwhile, so run this again"] * bool(changed)
     cli.out.note(f"{', '.join(parts)}.")
     for todo in dict.fromkeys(one.planned.todo for one in found if one.planned.todo):
         why = next(one.planned.why for one in found if one.planned.todo == todo)
@@ -158,6 +160,7 @@ def _show(cli: Cli, found: Sequence[Moved], planner: Planner, *, dry_run: bool, 
 
 REMARKS = {
     "taken": "that id stands for other work here",
+    "differs": "here it has another time or rhythm: cancel it in rq-scheduler, or remove it here and run this again",
     "full": "the queue is full (max_length)",
     "changed meanwhile": "rq-scheduler ran it, or somebody changed it: run this again",
 }

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from chronoq.api.scheduler import Scheduler
 from chronoq.domain.identity import JobId, ScheduleId
+from chronoq.domain.job import ENDED, Job, Snapshot, State
 from chronoq.domain.ports import Submitted
 from chronoq.migrate.plan import Planned
 from chronoq.migrate.source import AT_ONCE, Source
@@ -20,6 +21,8 @@ class Fate(StrEnum):
     THERE = "already there"
     TAKEN = "taken"
     """Its id stands for something else here."""
+    DIFFERS = "differs"
+    """It is here for another time or in another rhythm: one of the two was changed since."""
     FULL = "full"
     CHANGED = "changed meanwhile"
     """rq-scheduler ran it, or somebody changed it."""
@@ -29,7 +32,6 @@ class Fate(StrEnum):
 ARRIVED = (Fate.MOVED, Fate.THERE)
 _ANSWERS = {
     Submitted.ACCEPTED: Fate.MOVED,
-    Submitted.DUPLICATE: Fate.THERE,
     Submitted.CONFLICT: Fate.TAKEN,
     Submitted.FULL: Fate.FULL,
 }
@@ -70,7 +72,7 @@ def _retired(part: Sequence[Planned], app: Scheduler, source: Source) -> list[Fa
     fates = iter(_stored([one for one in part if one.line in taken], app, source))
     settled = [(one.line, next(fates) if one.line in taken else Fate.CHANGED) for one in part]
     source.forget([line for line, fate in settled if fate in ARRIVED])
-    source.give_back([line for line, fate in settled if fate in (Fate.TAKEN, Fate.FULL)])
+    source.give_back([line for line, fate in settled if fate in (Fate.TAKEN, Fate.DIFFERS, Fate.FULL)])
     return [fate for _, fate in settled]
 
 
@@ -79,7 +81,9 @@ def _stored(part: Sequence[Planned], app: Scheduler, _: Source) -> list[Fate]:
     now = backend.clock.now()
     jobs = [one.job for one in part if one.job]
     answers = iter(backend.queue.submit(jobs, now=now, room=app.client.room) if jobs else [])
-    return [_ANSWERS[next(answers)] if one.job else _put(one, app) for one in part]
+    fates = [_ANSWERS.get(next(answers)) if one.job else _put(one, app) for one in part]
+    there = iter(_there([one for one, fate in zip(part, fates, strict=True) if fate is None], app))
+    return [fate or next(there) for fate in fates]
 
 
 def _put(one: Planned, app: Scheduler) -> Fate:
@@ -101,19 +105,31 @@ def _there(part: Sequence[Planned], app: Scheduler) -> list[Fate]:
         if not one.job:
             fates.append(_compared(one, app))
             continue
-        known = next(found)
-        same = known is None or not known.job.payload or known.job.same_work(one.job)
-        fates.append(Fate.MOVED if known is None else Fate.THERE if same else Fate.TAKEN)
+        fates.append(_recognised(one.job, next(found)))
     return fates
 
 
+def _recognised(job: Job, known: Snapshot | None) -> Fate:
+    """Whether what is known under its id is this job. Of one that has ended only the end is known: it cannot have
+    run before its time."""
+    if known is None:
+        return Fate.MOVED
+    if known.state in ENDED:
+        early = known.until is not None and known.until < job.due and known.state is not State.CANCELLED
+        return Fate.DIFFERS if early else Fate.THERE
+    if not known.job.same_work(job):
+        return Fate.TAKEN
+    return Fate.THERE if known.job.due == job.due else Fate.DIFFERS
+
+
 def _compared(one: Planned, app: Scheduler) -> Fate:
-    """Whether the id of a schedule stands for the same work; its times may have gone on, or have been changed."""
+    """Whether the id of a schedule stands for the same work in the same rhythm; its times may have gone on."""
     schedule = one.schedule
     assert schedule is not None
     (stored,) = app.backend.store.get([ScheduleId(schedule.id.queue, schedule.id.key)])
     if stored is None:
         return Fate.MOVED
     known = stored.schedule
-    same = known is not None and (known.task, known.payload) == (schedule.task, schedule.payload)
-    return Fate.THERE if same else Fate.TAKEN
+    if known is None or (known.task, known.payload) != (schedule.task, schedule.payload):
+        return Fate.TAKEN
+    return Fate.THERE if known.rhythm.describe() == schedule.rhythm.describe() else Fate.DIFFERS

@@ -169,7 +169,8 @@ class Source:
         """
         if not self._while(self._ours, lambda pipe: pipe.pexpire(LOCK, HELD // MS)):
             raise InUse(
-                "rq-scheduler's lock was lost: somebody deleted it. Stop rqscheduler, and run this again."
+                "rq-scheduler's lock was lost: another move has taken over, or somebody deleted it. What is moved "
+                "so far stays moved. Run this again when no other move and no rqscheduler is at work."
             )
         fresh = [entry for entry in entries if not entry.moving]
         same: dict[str, float] = {}
