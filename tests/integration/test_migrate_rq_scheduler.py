@@ -751,3 +751,22 @@ def test_a_shadow_beside_a_real_rqscheduler_sees_its_runs_until_it_is_stopped(
     (row,) = json.loads("\n".join(shadow.out))
     assert (row["id"], row["expected"], row["ran"]) == ("seen", 1, 1)
     assert not any(key.startswith(b"rq-scheduler:") for key in client.scan_iter())
+
+
+def test_a_shadow_outlives_an_outage_of_the_server_and_reports_in_the_end(
+    new_server: Callable[..., Server],
+) -> None:
+    server = new_server(aof=True)
+    OldScheduler("mail", connection=server.client()).enqueue_in(-HOUR, "shop.send", job_id="due")
+    args = ("--url", server.url(), "--trust-pickle", "--shadow", "-o", "json")
+    with chronoq("migrate", "rq-scheduler", *args) as shadow:
+        shadow.wait_line("Watching", within=30)
+        server.kill()
+        shadow.wait_line("Cannot reach .* What happens meanwhile is not seen", within=30)
+        server.start()
+        shadow.wait_line("It answers again", within=30)
+        server.kill()
+        shadow.sigint()
+        assert shadow.wait(20) == 0
+    (row,) = json.loads("\n".join(shadow.out))
+    assert (row["id"], row["expected"], row["ran"]) == ("due", 1, 0)

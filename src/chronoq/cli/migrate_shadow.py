@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from chronoq.cli.base import OK, Cli
 from chronoq.cli.process import Signals
+from chronoq.domain.errors import BackendError
 from chronoq.domain.time import LONGEST, brief, duration
 from chronoq.migrate.comparing import Difference, Kind
 from chronoq.migrate.plan import Planner
@@ -31,11 +33,22 @@ def watch(cli: Cli, source: Source, planner: Planner, *, length: str | None, tol
         f"Watching {source.address} {f'for {brief(duration(length))}' if length else 'until Ctrl-C'}, "
         f"{len(shadow.watched)} entries. {f'Alive: {alive[0]}' if alive else '⚠ No rqscheduler is alive'}."
     )
-    now, stopped = began, False
+    now, stopped, away = began, False, False
+    start = monotonic()
     while now < shadow.end and not stopped:
         stopped = signals.wait(EVERY)
-        now = source.now()
-        shadow.look(now)
+        try:
+            now = source.now()
+            shadow.look(now)
+        except BackendError as error:  # a watch may take days: what was seen so far is worth keeping
+            now = began + timedelta(seconds=monotonic() - start)
+            if not away:
+                cli.out.note(f"⚠ {error} Trying again. What happens meanwhile is not seen.")
+            away = True
+        else:
+            if away:
+                cli.out.note("It answers again.")
+            away = False
     reports = shadow.reports(now)
     shown = [one for one in reports if one.expected or one.ran or one.differences or one.said]
     cli.out.rows([_row(one) for one in shown], COLUMNS, empty="Nothing came due.")
