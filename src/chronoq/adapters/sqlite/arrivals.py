@@ -66,19 +66,18 @@ class Taken:
 
 
 def arrive(step: Step, job: Job, now: datetime) -> bool:
-    """Store a job that comes alone, as most do, without a look at its queue and its key first.
+    """Lay a job that comes alone, as most do, into the inbox: one statement, and one page.
 
-    False: nothing was done. It is not ready yet, its queue is new, or its key is in use.
+    False: nothing was done. It is not ready yet, its queue is new, its key is in use, or the inbox is full.
     """
     if not_before(job.due, now) > to_ms(now):
         return False
     run = schedule_of(job) if job.origin else None
     name, record = job.id.queue, step.records.job(job)
     values = (job.id.key, int(job.options.priority), run or None, record, step.namespace, name)
-    if step.db.execute(SQL["jobs.arrive"], values).rowcount != 1:
+    if step.db.execute(SQL["inbox.add"], values).rowcount != 1:
         return False
-    step.db.execute(SQL["queues.arrive"], (step.namespace, name))
-    step.changed(name)
+    step.rung.add("work")
     return True
 
 

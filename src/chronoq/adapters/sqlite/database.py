@@ -76,10 +76,25 @@ class Step:
             self.db.execute(widened(name, size), list(chain.from_iterable(rows[start : start + size])))
             start += size
 
-    def changed(self, name: str) -> None:
-        """The queue was given work without `queue`: what was read of it before is no longer so."""
-        self.rows.pop(name, None)
-        self.rung.add("work")
+    def waiting(self) -> bool:
+        """Whether jobs lie in the inbox, which nobody sees but who comes with the same key."""
+        return self.db.execute(SQL["inbox.any"]).fetchone() is not None
+
+    def take_in(self) -> None:
+        """Give the jobs in the inbox the places where all others look for them, and count them."""
+        if not self.waiting():
+            return
+        for part in ("store", "count", "clear"):
+            self.db.execute(SQL[f"inbox.{part}"])
+        self.rows.clear()
+
+    def perform(self, task: "_Task[T]") -> None:
+        """Run the task: as an arrival if it is one, or after what lies in the inbox has been taken in."""
+        task.answer = task.arrival(self) if task.arrival else None
+        if task.answer is None:
+            self.take_in()
+            task.answer = task.work(self)
+            self.flush()
 
     def flush(self) -> None:
         """Write back what has changed of the queues, and note who is to hear of it."""
@@ -100,6 +115,7 @@ _KINDS = [(_COLUMNS.index(kind), kind) for kind in ("work", "time", "news")]
 class _Task(Generic[T]):
     work: Callable[[Step], T]
     durable: bool
+    arrival: Callable[[Step], T | None] | None
     done: bool = False
     answer: T | None = None
     error: BaseException | None = None
@@ -131,12 +147,19 @@ class Database:
     def path(self) -> Path:
         return self.address.path
 
-    def write(self, work: Callable[[Step], T], *, durable: bool = True) -> T:
+    def write(
+        self,
+        work: Callable[[Step], T],
+        *,
+        durable: bool = True,
+        arrival: Callable[[Step], T | None] | None = None,
+    ) -> T:
         """The answer of `work`, which ran alone and as one step; it is on the disk when this returns.
 
         `durable` False: what nobody misses after a power failure, because every process died in it.
+        `arrival`: one statement that may do instead of `work`, and leaves the inbox as it is; None: it did nothing.
         """
-        task = _Task(work, durable)
+        task = _Task(work, durable, arrival)
         with self._queueing:
             self._pending.append(task)
         with self._writing:
@@ -148,8 +171,18 @@ class Database:
             raise task.error
         return task.answer  # type: ignore[return-value]  # it is done, without an error
 
-    def read(self, look: Callable[[Step], T]) -> T:
-        """The answer of `look`, which changes nothing, all of one instant."""
+    def read(self, look: Callable[[Step], T], *, inbox: bool = True) -> T:
+        """The answer of `look`, which changes nothing, all of one instant.
+
+        `inbox`: what lies there is taken in before, so that `look` finds it.
+        """
+        if inbox and (found := self._look(lambda step: None if step.waiting() else (look(step),))):
+            return found[0]
+        if inbox:
+            self.write(lambda step: None, durable=False)
+        return self._look(look)
+
+    def _look(self, look: Callable[[Step], T]) -> T:
         with self._reading:
             try:
                 self._reader = db = self._reader or self.connect()
@@ -222,17 +255,12 @@ class Database:
         try:
             db = self._connected()
             self._relax(db, not any(task.durable for task in group))
-            self._begin(db)
-            try:
-                step = Step(db, self.namespace, self.records)
-                for task in group:
-                    step = self._run(task, step, several=len(group) > 1)
-                db.execute("COMMIT")
-                rung = step.rung
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+            if _identity(self.path) != self._inode:
+                raise trouble.moved(self.path)
+            step = Step(db, self.namespace, self.records)
+            if not (len(group) == 1 and self._arrives(group[0], step)):
+                step = self._run_all(group, step)
+            rung = step.rung
         except BaseException as error:
             told = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
             for task in group:
@@ -245,16 +273,32 @@ class Database:
         if rung:
             self.ring(rung)
 
+    def _arrives(self, task: _Task[Any], step: Step) -> bool:
+        """Whether the task is done: its one statement was a transaction by itself."""
+        if (arrival := task.arrival) is not None:
+            task.answer = self._patiently(lambda: arrival(step))
+        return task.answer is not None
+
+    def _run_all(self, group: list[_Task[Any]], step: Step) -> Step:
+        self._patiently(lambda: step.db.execute("BEGIN IMMEDIATE"))
+        try:
+            for task in group:
+                step = self._run(task, step, several=len(group) > 1)
+            step.db.execute("COMMIT")
+        except BaseException:
+            if step.db.in_transaction:
+                step.db.execute("ROLLBACK")
+            raise
+        return step
+
     def _run(self, task: _Task[Any], step: Step, *, several: bool) -> Step:
         """The step for the next task: a fresh one when this task has failed and was undone."""
         if not several:
-            task.answer = task.work(step)
-            step.flush()
+            step.perform(task)
             return step
         step.db.execute("SAVEPOINT one")
         try:
-            task.answer = task.work(step)
-            step.flush()
+            step.perform(task)
         except Exception as error:
             if not step.db.in_transaction:  # the whole has been undone: the disk is full, say
                 raise
@@ -264,13 +308,8 @@ class Database:
         step.db.execute("RELEASE one")
         return step
 
-    def _begin(self, db: sqlite3.Connection) -> None:
-        """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
-        if _identity(self.path) != self._inode:
-            raise trouble.moved(self.path)
-        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-
     def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
         deadline = time.monotonic() + self.patience
         while True:
             try:

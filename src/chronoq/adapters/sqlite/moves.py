@@ -39,8 +39,6 @@ class Moves:
     ) -> list[Submitted]:
         def work(step: Step) -> list[Submitted]:
             answers = [Submitted.ACCEPTED] * len(jobs)
-            if len(jobs) == 1 and jobs[0].id.queue not in (room or {}) and arrive(step, jobs[0], now):
-                return answers
             for name, part in by_queue(jobs, lambda job: job.id.queue).items():
                 row = step.queue(name)
                 taken = Taken.among(step, row, [job.id.key for _, job in part], now)
@@ -57,7 +55,11 @@ class Moves:
                     add_jobs(step, row, new, now)
             return answers
 
-        return self.data.write(work)
+        def alone(step: Step) -> list[Submitted] | None:
+            return [Submitted.ACCEPTED] if arrive(step, jobs[0], now) else None
+
+        unbound = len(jobs) == 1 and jobs[0].id.queue not in (room or {})
+        return self.data.write(work, arrival=alone if unbound else None)
 
     def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
         def work(step: Step) -> list[Submitted]:

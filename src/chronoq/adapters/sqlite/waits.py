@@ -121,4 +121,8 @@ class Waits:
         values = (self.data.namespace, listed(list(queues)))
         if self.data.closed:
             return {}
-        return dict(self.data.read(lambda step: step.db.execute(SQL[f"queues.{kind}"], values).fetchall()))
+
+        def look(step: Step) -> list[tuple[str, int]]:
+            return step.db.execute(SQL[f"queues.{kind}"], values).fetchall()
+
+        return dict(self.data.read(look, inbox=False))

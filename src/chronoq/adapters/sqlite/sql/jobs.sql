@@ -1,11 +1,6 @@
 -- add
 INSERT INTO jobs (queue, key, place, priority, at, schedule, record) VALUES (?, ?, ?, ?, ?, ?, ?)
 
--- arrive: one that is ready, in a queue that is known, unless its key is in use
-INSERT INTO jobs (queue, key, place, priority, at, schedule, record)
-SELECT id, ?, 'ready', ?, back + 1, ?, ? FROM queues WHERE namespace = ? AND name = ?
-ON CONFLICT (queue, key) DO NOTHING
-
 -- adopt: one with a history
 INSERT INTO jobs (queue, key, place, priority, at, schedule, record, token, excused, crashes, worker, note)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -12,15 +12,12 @@ UPDATE queues SET known = ?, delayed = ?, ready = ?, running = ?, dead = ?, acce
        pause = ?
 WHERE id = ?
 
--- arrive: one job more that is ready
-UPDATE queues SET known = 1, accepted = accepted + 1, ready = ready + 1, back = back + 1, work = work + 1
-WHERE namespace = ? AND name = ?
-
 -- names
 SELECT name FROM queues WHERE namespace = ? AND known = 1 ORDER BY name
 
--- work
-SELECT name, work FROM queues WHERE namespace = ?1 AND name IN (SELECT value FROM json_each(?2))
+-- work: with what lies in the inbox and will be counted as soon as it is taken in
+SELECT name, work + (SELECT count(*) FROM inbox WHERE inbox.queue = queues.id)
+FROM queues WHERE namespace = ?1 AND name IN (SELECT value FROM json_each(?2))
 
 -- time
 SELECT name, time FROM queues WHERE namespace = ?1 AND name IN (SELECT value FROM json_each(?2))
