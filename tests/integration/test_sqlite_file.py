@@ -6,9 +6,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -26,7 +27,7 @@ from chronoq.domain.durability import Durability
 from chronoq.domain.errors import BackendError, BadSetting, NotReady, OtherSchema, TooOld, Unreachable
 from chronoq.domain.job import Options, State
 from chronoq.domain.lease import Kind, Process
-from chronoq.domain.ports import PLAIN, Backend, Opening, Submitted
+from chronoq.domain.ports import PLAIN, Backend, Cancel, Opening, Submitted
 from chronoq.domain.schema import SCHEMA, Schema
 from chronoq.domain.time import to_ms
 from chronoq.domain.verdict import Done
@@ -206,8 +207,16 @@ def _first_form(path: Path) -> None:
     db.close()
 
 
-def test_a_file_of_the_first_form_is_brought_to_the_present_one_with_all_that_is_in_it(path: Path) -> None:
+@pytest.mark.parametrize("steps", range(1, len(schema())))
+def test_a_file_of_the_first_form_is_brought_to_the_present_one_with_all_that_is_in_it(
+    path: Path, steps: int
+) -> None:
+    """And one of each form between them."""
     _first_form(path)
+    with sqlite3.connect(path) as db:
+        db.executescript(";".join(schema()[1:steps]))
+        db.execute(f"PRAGMA user_version = {steps}")
+    db.close()
     backend = open_backend(f"sqlite:///{path}{FAST}")
     try:
         names = ("delayed", "ready", "running", "dead", "done")
@@ -230,6 +239,124 @@ def _form(path: Path) -> list[tuple[object, ...]]:
     found.append(db.execute("PRAGMA user_version").fetchone())
     db.close()
     return found
+
+
+# --- the inbox
+
+
+def _rows(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_a_job_that_comes_alone_lies_in_the_inbox_until_somebody_looks(backend: Backend, path: Path) -> None:
+    add(backend.queue, "first")  # which makes the queue known
+    for name in ("second", "third"):
+        add(backend.queue, name)
+    assert (_rows(path, "inbox"), _rows(path, "jobs")) == (2, 1)
+    (counts,) = backend.queue.counts([MAIL], now=NOW)
+    assert (counts.accepted, counts.ready) == (3, 3)
+    assert (_rows(path, "inbox"), _rows(path, "jobs")) == (0, 3)
+
+
+def test_jobs_run_in_the_order_in_which_they_came_alone_or_together(backend: Backend) -> None:
+    backend.queue.submit([job("a"), job("b")], now=NOW)
+    for name in "cd":
+        add(backend.queue, name)
+    backend.queue.submit([job("e"), job("f")], now=NOW)
+    add(backend.queue, "g")
+    assert [claim.id.key for claim in take(backend.queue, 3)] == ["a", "b", "c"]
+    add(backend.queue, "h")
+    assert [claim.id.key for claim in take(backend.queue, 9)] == ["d", "e", "f", "g", "h"]
+
+
+def test_the_inbox_holds_no_more_than_64_jobs(backend: Backend, path: Path) -> None:
+    names = [f"j{n:03}" for n in range(200)]
+    most = 0
+    for name in names:
+        add(backend.queue, name)
+        most = max(most, _rows(path, "inbox"))
+    assert most == 64
+    assert [claim.id.key for claim in take(backend.queue, 200)] == names
+
+
+def test_what_lies_in_the_inbox_is_there_for_another_process_that_knows_the_id(
+    backend: Backend, path: Path
+) -> None:
+    add(backend.queue, "first")
+    add(backend.queue, "second")
+    with ExitStack() as closing_:
+        other = open_backend(f"sqlite:///{path}{FAST}")
+        closing_.callback(other.close)
+        assert other.queue.submit([job("second")], now=NOW) == [Submitted.DUPLICATE]
+        add(backend.queue, "third")
+        assert other.queue.cancel([jid("third")], now=NOW) == [Cancel.CANCELLED]
+        assert [claim.id.key for claim in take(other.queue, 9)] == ["first", "second"]
+
+
+def test_a_job_that_comes_alone_writes_little_more_than_a_page(backend: Backend, path: Path) -> None:
+    add(backend.queue, "first")
+    add(backend.queue, "second")
+    log = path.with_name("jobs.db-wal")
+    before = log.stat().st_size
+    for n in range(30):
+        add(backend.queue, f"j{n}")
+    assert (log.stat().st_size - before) / PAGE <= 35  # there are new pages, now and then
+
+
+# --- room in the log
+
+PAGE = 4096 + 24
+"""A page in the log."""
+
+
+def test_the_log_has_room_before_it_is_needed_and_the_room_is_taken_for_nothing_written(path: Path) -> None:
+    with ExitStack() as closing_:
+        backend = open_backend(f"sqlite:///{path}")
+        closing_.callback(backend.close)
+        log = path.with_name("jobs.db-wal")
+        sizes = set()
+        for n in range(60):
+            add(backend.queue, f"j{n}")
+            sizes.add(log.stat().st_size)
+        assert len(sizes) < 8
+        for file in (path, log):  # as a power failure would leave it
+            copyfile(file, path.with_name(file.name.replace("jobs", "copy")))
+        assert not any(log.read_bytes()[-PAGE:])
+        again = open_backend(f"sqlite:///{path.with_name('copy.db')}")
+        closing_.callback(again.close)
+        assert [claim.id.key for claim in take(again.queue, 100)] == [f"j{n}" for n in range(60)]
+
+
+def test_room_is_made_once_for_all_processes_that_share_the_log(path: Path) -> None:
+    """Nobody takes the room that another has made for what has been written."""
+    with ExitStack() as closing_:
+        one, two = (open_backend(f"sqlite:///{path}") for _ in range(2))
+        closing_.callback(one.close)
+        closing_.callback(two.close)
+        for n in range(40):
+            add((one, two)[n % 2].queue, f"j{n}")
+        assert path.with_name("jobs.db-wal").stat().st_size < 400 * PAGE
+        assert one.queue.counts([MAIL], now=NOW)[0].accepted == 40
+
+
+def test_where_the_disk_has_no_room_the_log_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(bytes(32) + b"x" * PAGE)
+    with python("-c", FULL, str(path)) as child:
+        assert child.wait() == 0
+    assert path.stat().st_size == 32 + PAGE
+
+
+FULL = """
+import resource, signal, sys
+from chronoq.adapters.sqlite.log import Log
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+log = Log(sys.argv[1], short=True)
+log.make_room()
+assert not log.short
+"""
 
 
 def test_an_ending_that_cannot_be_read_holds_no_id_up(backend: Backend, path: Path) -> None:
@@ -412,7 +539,16 @@ def test_no_statement_on_a_hot_path_scans_a_table_or_sorts(backend: Backend, pat
     many = max(SQL[name].count("?"), SQL[name].count("?3") and 3)
     plan = [line for *_, line in db.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", _values(SQL[name], many))]
     db.close()
-    tables = ("queues", "jobs", "news", "schedules", "failures", "ledger", "locks", "processes")
+    tables = (
+        "queues",
+        "jobs",
+        "news",
+        "schedules",
+        "failures",
+        "ledger",
+        "locks",
+        "processes",
+    )  # the inbox is bounded
     scans = [line for line in plan if line.startswith("SCAN") and line.split()[1] in tables]
     assert not scans or name in SMALL, plan
     assert not [line for line in plan if "TEMP B-TREE FOR ORDER BY" in line], plan

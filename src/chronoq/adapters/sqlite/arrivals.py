@@ -9,9 +9,9 @@ from attrs import define
 from chronoq.adapters.codec import Remembered, fingerprint, is_work, schedule_of
 from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite.common import earliest, listed, sooner
-from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.written import not_before, note_text, remembered, standing
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Job, Snapshot, State

@@ -62,8 +62,10 @@ class Bells:
     _seen: int = -1
     _names: dict[str, list[str]] = field(factory=dict)
     _guard: Lock = field(factory=Lock)
+    _place: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._place = str(self.folder)
         self._pid = os.getpid()
 
     @contextmanager
@@ -79,6 +81,8 @@ class Bells:
 
     def ring(self, kinds: set[str]) -> None:
         """Wake all who wait for one of `kinds`. Never fails: it is only a hint."""
+        if not os.access(self._place, os.F_OK):  # nobody waits; to ask is cheaper than to be refused
+            return
         with self._guard, suppress(OSError):
             self._own()
             for kind in kinds:
@@ -137,7 +141,7 @@ class Bells:
 
     def _listed(self, kind: str) -> list[str]:
         """The bells of that kind that are there."""
-        changed = os.stat(self.folder).st_mtime_ns
+        changed = os.stat(self._place).st_mtime_ns
         if changed != self._seen:
             fresh = time_ns() - changed < _SETTLED
             names = defaultdict(list)

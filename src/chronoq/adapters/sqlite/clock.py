@@ -7,8 +7,9 @@ step of the wall clock changes nothing, and no two processes disagree about what
 from datetime import timedelta
 from pathlib import Path
 
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.system import SystemClock
 from chronoq.domain.time import EPOCH, to_ms
 

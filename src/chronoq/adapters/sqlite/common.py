@@ -7,9 +7,9 @@ from typing import TypeVar
 import orjson
 
 from chronoq.adapters.codec import Malformed, decode
-from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.job import Pause
 
 Item = TypeVar("Item")

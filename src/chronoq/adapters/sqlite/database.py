@@ -7,9 +7,8 @@ Before a fork both connections are closed, for SQLite's must not be carried acro
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -20,8 +19,8 @@ from attrs import define, field
 from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite import trouble
 from chronoq.adapters.sqlite.address import Address
-from chronoq.adapters.sqlite.rows import Row
-from chronoq.adapters.sqlite.statements import MOST_ROWS, SQL, widened
+from chronoq.adapters.sqlite.log import Log
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.errors import BackendError
 
 T = TypeVar("T")
@@ -32,83 +31,6 @@ PATIENCE = 10.0
 _PAUSE = 0.0005
 _CHECKPOINT = 4000
 _LIMIT = 64 * 2**20
-
-
-@define(eq=False)
-class Step:
-    """What one transaction works with: the connection, the queues in figures, and whom to ring afterwards."""
-
-    db: sqlite3.Connection
-    namespace: str
-    records: Records
-    rows: dict[str, Row] = field(factory=dict)
-    before: dict[str, tuple[object, ...]] = field(factory=dict)
-    rung: set[str] = field(factory=set)
-
-    def find(self, name: str) -> Row | None:
-        """The queue, if it is known at all."""
-        if (row := self.rows.get(name)) is None:
-            values = self.db.execute(SQL["queues.get"], (self.namespace, name)).fetchone()
-            if values is None:
-                return None
-            row = self.rows[name] = Row(*values)
-            self.before[name] = values
-        return row
-
-    def queue(self, name: str) -> Row:
-        """The queue, made known to the store if it is new."""
-        if (row := self.find(name)) is None:
-            id = self.db.execute(SQL["queues.add"], (self.namespace, name)).lastrowid
-            assert id is not None
-            row = self.rows[name] = Row(id, name)
-            self.before[name] = row.values()
-        return row
-
-    def many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
-        """A statement for each of many rows, in few steps.
-
-        Each step lets go of the interpreter, and gets it back only after those who run jobs meanwhile.
-        """
-        start, size = 0, MOST_ROWS
-        while start < len(rows):
-            while size > len(rows) - start:
-                size //= 2
-            self.db.execute(widened(name, size), list(chain.from_iterable(rows[start : start + size])))
-            start += size
-
-    def waiting(self) -> bool:
-        """Whether jobs lie in the inbox, which nobody sees but who comes with the same key."""
-        return self.db.execute(SQL["inbox.any"]).fetchone() is not None
-
-    def take_in(self) -> None:
-        """Give the jobs in the inbox the places where all others look for them, and count them."""
-        if not self.waiting():
-            return
-        for part in ("store", "count", "clear"):
-            self.db.execute(SQL[f"inbox.{part}"])
-        self.rows.clear()
-
-    def perform(self, task: "_Task[T]") -> None:
-        """Run the task: as an arrival if it is one, or after what lies in the inbox has been taken in."""
-        task.answer = task.arrival(self) if task.arrival else None
-        if task.answer is None:
-            self.take_in()
-            task.answer = task.work(self)
-            self.flush()
-
-    def flush(self) -> None:
-        """Write back what has changed of the queues, and note who is to hear of it."""
-        for name, row in self.rows.items():
-            values = row.values()
-            was = self.before[name]
-            if values != was:
-                self.db.execute(SQL["queues.set"], (*values[2:], row.id))
-                self.before[name] = values
-                self.rung.update(kind for at, kind in _KINDS if values[at] != was[at])
-
-
-_COLUMNS = [one.name for one in Row.__attrs_attrs__]
-_KINDS = [(_COLUMNS.index(kind), kind) for kind in ("work", "time", "news")]
 
 
 @define(eq=False)
@@ -139,8 +61,12 @@ class Database:
     _queueing: Lock = field(factory=Lock)
     _pending: list[_Task[Any]] = field(factory=list)
     _lax: bool = False
+    _log: Log = field(init=False)
+    _place: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._place = str(self.path)
+        self._log = Log(f"{self.path}-wal")
         _open_ones.add(self)
 
     @property
@@ -218,7 +144,7 @@ class Database:
             cached_statements=200,
         )
         try:
-            there = _identity(self.path)
+            there = _identity(self._place)
             if self._inode not in (None, there):
                 raise trouble.moved(self.path)
             self._inode = there
@@ -255,12 +181,14 @@ class Database:
         try:
             db = self._connected()
             self._relax(db, not any(task.durable for task in group))
-            if _identity(self.path) != self._inode:
+            if _identity(self._place) != self._inode:
                 raise trouble.moved(self.path)
             step = Step(db, self.namespace, self.records)
             if not (len(group) == 1 and self._arrives(group[0], step)):
                 step = self._run_all(group, step)
             rung = step.rung
+            if self.address.synchronous == "full":
+                self._log.look()
         except BaseException as error:
             told = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
             for task in group:
@@ -275,13 +203,15 @@ class Database:
 
     def _arrives(self, task: _Task[Any], step: Step) -> bool:
         """Whether the task is done: its one statement was a transaction by itself."""
-        if (arrival := task.arrival) is not None:
+        if (arrival := task.arrival) is not None and not self._log.short:
             task.answer = self._patiently(lambda: arrival(step))
         return task.answer is not None
 
     def _run_all(self, group: list[_Task[Any]], step: Step) -> Step:
         self._patiently(lambda: step.db.execute("BEGIN IMMEDIATE"))
         try:
+            if self._log.short:
+                self._log.make_room()
             for task in group:
                 step = self._run(task, step, several=len(group) > 1)
             step.db.execute("COMMIT")
@@ -294,11 +224,11 @@ class Database:
     def _run(self, task: _Task[Any], step: Step, *, several: bool) -> Step:
         """The step for the next task: a fresh one when this task has failed and was undone."""
         if not several:
-            step.perform(task)
+            _perform(task, step)
             return step
         step.db.execute("SAVEPOINT one")
         try:
-            step.perform(task)
+            _perform(task, step)
         except Exception as error:
             if not step.db.in_transaction:  # the whole has been undone: the disk is full, say
                 raise
@@ -310,13 +240,14 @@ class Database:
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
-        deadline = time.monotonic() + self.patience
+        deadline = 0.0
         while True:
             try:
                 return attempt()
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
+                deadline = deadline or time.monotonic() + self.patience
                 if time.monotonic() >= deadline:
                     raise trouble.busy(self.path, self.patience) from None
                 time.sleep(_PAUSE)
@@ -325,6 +256,15 @@ class Database:
         if lax != self._lax and self.address.synchronous == "full":
             db.execute(f"PRAGMA synchronous = {'normal' if lax else 'full'}")
             self._lax = lax
+
+
+def _perform(task: _Task[T], step: Step) -> None:
+    """Run the task: as an arrival if it is one, or else after what lies in the inbox has been taken in."""
+    task.answer = task.arrival(step) if task.arrival else None
+    if task.answer is None:
+        step.take_in()
+        task.answer = task.work(step)
+        step.flush()
 
 
 _PRAGMAS = {
@@ -337,7 +277,7 @@ _PRAGMAS = {
 }
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:

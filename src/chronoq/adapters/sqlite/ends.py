@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from chronoq.adapters.codec import encode_ending, keep_ms, up_ms
 from chronoq.adapters.sqlite.common import listed
-from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.stand import Stand
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.job import Job, State
 from chronoq.domain.time import to_ms
 

@@ -7,12 +7,13 @@ from typing import TypeVar
 from chronoq.adapters.codec import encode
 from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs, arrive
 from chronoq.adapters.sqlite.common import by_queue, listed, paused
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.ends import end
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.settling import settle
 from chronoq.adapters.sqlite.stand import Stand, stands
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.sqlite.waits import Hints
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from chronoq.adapters.codec import Malformed, decode, encode
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.lease import Lease, Presence, Process, Vitals
 from chronoq.domain.time import from_ms, to_ms
 

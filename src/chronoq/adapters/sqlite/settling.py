@@ -7,11 +7,12 @@ from attrs import define, field
 
 from chronoq.adapters.codec import Note, encode
 from chronoq.adapters.sqlite.common import by_queue, earliest, sooner
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.ends import announce, end, let_go
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.stand import Stand, stands
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.written import not_before
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, State

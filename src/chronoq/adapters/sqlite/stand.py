@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chronoq.adapters.sqlite.common import listed
-from chronoq.adapters.sqlite.database import Step
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.job import Claim, State
 from chronoq.domain.time import to_ms
 from chronoq.domain.verdict import Verdict, crashed

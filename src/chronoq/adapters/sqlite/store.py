@@ -10,9 +10,10 @@ from chronoq.adapters.codec import encode, up_ms
 from chronoq.adapters.cursors import encode_cursor, expected_text
 from chronoq.adapters.sqlite.arrivals import Taken, add_jobs
 from chronoq.adapters.sqlite.common import by_queue, earliest, listed, sooner
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.written import outcome_of
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import LEDGER, Fired

@@ -8,8 +8,9 @@ from pathlib import Path
 from attrs import frozen
 
 from chronoq.adapters.sqlite import trouble
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.ends import forget
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.errors import BadSetting
 from chronoq.domain.ports import Clock, Kept
 

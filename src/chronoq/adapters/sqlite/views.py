@@ -8,9 +8,10 @@ from typing import Any
 
 from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite.common import by_queue, listed, pause_of
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.written import dead_ending, ended_snapshot, note_of, progress_of, remembered
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Counts, Ending, Page, Snapshot, State

@@ -15,9 +15,10 @@ from attrs import define, field
 
 from chronoq.adapters.sqlite.bell import Bells
 from chronoq.adapters.sqlite.common import listed
-from chronoq.adapters.sqlite.database import Database, Step
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.rows import HINTS
 from chronoq.adapters.sqlite.statements import SQL
+from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.identity import JobId
 
 T = TypeVar("T")
