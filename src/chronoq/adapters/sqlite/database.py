@@ -174,6 +174,7 @@ class Database:
                 with suppress(sqlite3.Error):
                     db.close()
         self._reader = self._writer = None
+        self._log.forget()
 
     def _commit(self, group: list[_Task[Any]]) -> None:
         """Run all tasks in one transaction, each undone alone if it fails."""

@@ -12,6 +12,7 @@ from attrs import define
 _HEAD, _FRAME = 32, 24 + 4096
 _FIRST, _MOST = 64, 4000
 """Frames: the room that is made first, and the length of a log that begins anew (`wal_autocheckpoint`)."""
+_FULL = _HEAD + _MOST * _FRAME
 
 
 @define
@@ -25,10 +26,16 @@ class Log:
 
     def look(self) -> None:
         """To be called after each commit."""
+        if self._size is not None and self._size >= _FULL:
+            return
         with suppress(OSError):
             size = os.stat(self.path).st_size
             self.short = self._size is not None and size > self._size
             self._size = size
+
+    def forget(self) -> None:
+        """To be called when the file is closed: the log may be another one next time."""
+        self.short, self._size = False, None
 
     def make_room(self) -> None:
         """To be called while nobody else writes. Where there is no room on the disk, nothing happens."""
@@ -39,7 +46,7 @@ class Log:
                 size = os.fstat(file).st_size
                 frames = (size - _HEAD) // _FRAME
                 if frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
-                    _grow(file, size, _HEAD + min(2 * frames + _FIRST, _MOST) * _FRAME)
+                    _grow(file, size, min(_HEAD + (2 * frames + _FIRST) * _FRAME, _FULL))
                 self._size = os.fstat(file).st_size
             finally:
                 os.close(file)

@@ -2,7 +2,7 @@
 INSERT INTO inbox (queue, key, priority, schedule, record)
 SELECT id, ?1, ?2, ?3, ?4 FROM queues WHERE namespace = ?5 AND name = ?6
 AND NOT EXISTS (SELECT 1 FROM inbox WHERE id >= 64)
-AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.queue = queues.id AND inbox.key = ?1)
+AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.key = ?1 AND inbox.queue = queues.id)
 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.queue = queues.id AND jobs.key = ?1)
 
 -- any
