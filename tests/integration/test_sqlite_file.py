@@ -277,17 +277,20 @@ def test_the_inbox_holds_no_more_than_64_jobs(backend: Backend, path: Path) -> N
         add(backend.queue, name)
         most = max(most, _rows(path, "inbox"))
     assert most == 64
+    page = backend.queue.find(MAIL, State.READY, now=NOW, limit=150)
+    rest = backend.queue.find(MAIL, State.READY, now=NOW, limit=150, mark=page.mark)
+    assert [found.job.id.key for found in (*page.items, *rest.items)] == names
     assert [claim.id.key for claim in take(backend.queue, 200)] == names
 
 
 def test_what_lies_in_the_inbox_is_there_for_another_process_that_knows_the_id(
     backend: Backend, path: Path
 ) -> None:
-    add(backend.queue, "first")
-    add(backend.queue, "second")
     with ExitStack() as closing_:
         other = open_backend(f"sqlite:///{path}{FAST}")
         closing_.callback(other.close)
+        add(backend.queue, "first")
+        add(backend.queue, "second")
         assert other.queue.submit([job("second")], now=NOW) == [Submitted.DUPLICATE]
         add(backend.queue, "third")
         assert other.queue.cancel([jid("third")], now=NOW) == [Cancel.CANCELLED]
