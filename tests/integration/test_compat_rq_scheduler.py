@@ -24,6 +24,8 @@ from chronoq import errors
 from chronoq.cli.main import run
 from chronoq.compat.rq_scheduler import Job, Scheduler
 from chronoq.compat.rq_scheduler.surroundings import url_of
+from chronoq.domain.identity import JobId
+from chronoq.domain.job import State
 from tests.compat_jobs import OwnJob, OwnQueue, Shop, fail, failed, greet, record, succeeded
 from tests.faults_app import ROOT
 from tests.proc import Process, chronoq, python
@@ -228,6 +230,32 @@ def test_what_depends_on_another_waits_for_it_in_rq(scheduler: Scheduler, client
     queue = RqQueue("default", connection=client)
     assert queue.job_ids == ["first"]
     assert sorted(queue.deferred_job_registry.get_job_ids()) == [f"after-{n}" for n in range(5)]
+
+
+def test_what_depends_on_a_job_that_is_to_come_is_not_delivered_before_it(
+    scheduler: Scheduler, client: redis.Redis
+) -> None:
+    first = scheduler.enqueue_in(H, greet, "a", job_id="first", queue_name="other")
+    moved = scheduler.enqueue_in(H, greet, "a", job_id="moved")
+    scheduler.change_execution_time(moved, utcnow() + 2 * H)
+    for name, dependency in {"b": first, "c": [moved], "d": ["first", "moved"], "e": "nobody's"}.items():
+        scheduler.enqueue_at(PAST, greet, "b", job_id=name, depends_on=dependency)
+    scheduler.enqueue_jobs()
+    assert ids(client) == ["e"]  # what RQ knows nothing about, and nobody will bring, may have ended long ago
+    queue = scheduler.application.backend.queue
+    (found,) = queue.get([JobId("default", "b")], now=scheduler.entries.now())
+    assert found
+    assert (found.state, found.reason) == (
+        State.DELAYED,
+        "It depends on 'first', which RQ does not have yet.",
+    )
+    for one in (first, moved):
+        scheduler.enqueue_job(one)
+    deliverer = scheduler.turn.relays.deliverer  # type: ignore[union-attr]
+    for minutes in (1, 2):
+        deliverer.step(scheduler.entries.now() + timedelta(minutes=minutes))
+    waiting = RqQueue("default", connection=client).deferred_job_registry.get_job_ids()
+    assert sorted(waiting) == ["b", "c", "d"]
 
 
 def test_classes_of_the_user_are_what_delivers(

@@ -370,6 +370,21 @@ def test_a_job_waits_in_rq_for_those_that_it_depends_on(
     assert RqJob.fetch(rq_job_id("mail:second"), valkey.client()).get_status() == "finished"
 
 
+def test_a_job_waits_here_for_one_that_is_to_come(
+    app: Scheduler, relay: RelayService, valkey: Server
+) -> None:
+    now = app.backend.clock.now()
+    first = evolve(_job(app, "add", 1, id="first"), due=now + timedelta(hours=1))
+    second = evolve(_job(app, "add", 2, id="second"), options=_meta(rq_options(depends_on="mail:first")))
+    app.enqueue_many([first, second])
+    for _ in range(2):
+        turn(relay, ahead=timedelta(minutes=1))
+        assert rq_queue(valkey).job_ids == []
+    app.job("mail:first").cancel()  # nobody will bring it any more
+    turn(relay, ahead=timedelta(minutes=2))
+    assert rq_queue(valkey).job_ids == [rq_job_id("mail:second")]
+
+
 def test_what_rq_refuses_is_a_dead_letter_that_says_why(app: Scheduler, relay: RelayService) -> None:
     bad = evolve(_job(app, "add", 1, id="bad"), options=_meta({"rq": {"at_frnt": True}}))
     app.enqueue_many([bad])

@@ -15,7 +15,8 @@ from chronoq.app.sweeper import Sweeper, eldest
 from chronoq.app.tasks import Registry, default_name
 from chronoq.config import Settings
 from chronoq.domain.errors import BackendError
-from chronoq.domain.job import Claim
+from chronoq.domain.identity import JobId, ScheduleId
+from chronoq.domain.job import LIVE, Claim
 from chronoq.domain.lease import Process, Vitals
 from chronoq.domain.ports import Backend, QueuePort, StorePort
 from chronoq.domain.schedule import Overlap, Policy
@@ -80,7 +81,8 @@ class Deliverer:
                 lost = unknown_task(claim, now=now, park_for=self.settings.park_for, hint=hint)
                 self.outbox.append((claim, lost))
             else:
-                parcels.append(Parcel(claim, function, claim.id.key in followed))
+                follow = claim.id.key in followed
+                parcels.append(Parcel(claim, function, follow, lambda id: self._to_come(id, now)))
         if not parcels:
             return
         for parcel, verdict in zip(parcels, self.relays[name].deliver(parcels, now=now), strict=True):
@@ -101,6 +103,18 @@ class Deliverer:
             one.schedule.id for one in stored if one and one.schedule and _is_watched(one.schedule.policy)
         }
         return {claim.id.key for claim in claims if claim.job.run_of in watched}
+
+    def _to_come(self, id: str, now: datetime) -> datetime | None:
+        """See `Parcel`. Of schedules the last time counts: no other run is meant by a plain id."""
+        queue, colon, key = id.rpartition(":")
+        queues = [queue] if colon else list(self.relays)
+        jobs = self.queue.get([JobId(one, key) for one in queues], now=now)
+        found = [one.until or one.job.due for one in jobs if one and one.state in LIVE]
+        for stored in self.store.get([ScheduleId(one, key) for one in queues]):
+            if stored and stored.schedule and (at := stored.cursor.next):
+                last = stored.schedule.next_after(at, since=stored.cursor.since) is None
+                found += [at] * last
+        return min(found, default=None)
 
     def _function(self, queue: str, task: str) -> str | None:
         """The dotted name of the function behind a task; None when nobody may run it."""

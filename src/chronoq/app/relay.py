@@ -1,6 +1,6 @@
 """The relay port: due jobs go into an engine that already runs, instead of to workers of ours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -16,11 +16,13 @@ class Parcel:
     """A claimed job on its way to another engine.
 
     `function`: dotted name of what runs it there. `follow`: the job goes on for us until the engine has ended it.
+    `to_come`: when the job of an id, as `queue:key` or only a key, is due; None: the engine has it, or nobody will.
     """
 
     claim: Claim
     function: str
     follow: bool
+    to_come: Callable[[str], datetime | None] = lambda id: None
 
 
 class Relay(Protocol):

@@ -24,7 +24,7 @@ from chronoq.domain.job import Claim
 from chronoq.domain.retry import Failure
 from chronoq.domain.time import MS, to_ms
 from chronoq.domain.verdict import Dead, Done, Snooze, Verdict, before_start
-from chronoq.relay.rq_jobs import UNDER_WAY, Blueprint
+from chronoq.relay.rq_jobs import LATEST, SOONEST, UNDER_WAY, Blueprint, dependencies, states
 
 MOST = 100
 TRIES = 50
@@ -45,13 +45,16 @@ class Transaction(Pipeline):
 
 @frozen
 class Plan:
-    """What is to happen with a claim. `job`: to be enqueued in RQ, at the front or not. `known`: marked before."""
+    """What is to happen with a claim. `job`: to be enqueued in RQ, at the front or not. `known`: marked before.
+    `waits`: for others, so RQ does not get it yet.
+    """
 
     claim: Claim
     verdict: Verdict
     known: bool = False
     job: RqJob | None = None
     at_front: bool = False
+    waits: bool = False
 
 
 @define
@@ -146,6 +149,8 @@ class RqDelivery:
             return Plan(claim, verdict)
         try:
             job, at_front = rq.make(parcel, now=now)
+            if waits := self._waits(parcel, now):
+                return waits
         except BadSetting as error:
             return Plan(claim, Dead(Failure("BadSetting", str(error))))
         return Plan(
@@ -154,6 +159,19 @@ class RqDelivery:
             job=job,
             at_front=at_front,
         )
+
+    def _waits(self, parcel: Parcel, now: datetime) -> Plan | None:
+        """RQ would run at once what depends on a job that it does not know: that may be over, or still to come."""
+        if not depends(parcel.claim):
+            return None
+        ids = dependencies(parcel.claim.job)
+        for (said, _), state in zip(ids.items(), states(self.client, list(ids.values())), strict=True):
+            at = None if state else parcel.to_come(said)
+            if at is not None:
+                until = min(max(at, now) + SOONEST, now + LATEST)
+                why = f"It depends on {said!r}, which RQ does not have yet."
+                return Plan(parcel.claim, Snooze(until, why), waits=True)
+        return None
 
     def _enqueue(self, plan: Plan, pipe: Pipeline) -> Plan:
         """RQ's own enqueue, by our pipeline; a plan that RQ refuses becomes a dead letter."""
@@ -169,6 +187,8 @@ class RqDelivery:
     def _mark(self, plan: Plan, pipe: Pipeline) -> None:
         id = plan.claim.id
         name = self.keys.of(id.queue).relayed(id.key)
+        if plan.waits:
+            return
         if isinstance(plan.verdict, Snooze) or (plan.job and not self.shared):
             pipe.set(name, _mark_of(plan.claim), px=KEPT // MS)
         elif plan.known and (self.shared or isinstance(plan.verdict, Dead)):

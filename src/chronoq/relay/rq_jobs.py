@@ -254,12 +254,20 @@ def _seconds(length: timedelta | None) -> int | None:
     return None if length is None else -(-length // timedelta(seconds=1)) if length > ZERO else 0
 
 
+def dependencies(job: Job) -> dict[str, str]:
+    """What it was told to depend on: as it was said, and the id of the RQ job."""
+    return _named(orjson.loads(job.options.meta).get("rq", {}).get("depends_on"))
+
+
+def _named(ids: Any) -> dict[str, str]:
+    listed = [ids] if isinstance(ids, str) else list(ids or ())
+    return {id: rq_job_id(id) if ":" in id else id for id in listed}
+
+
 def _dependency(given: Mapping[str, Any]) -> Dependency | None:
-    ids = given.get("depends_on")
-    if not ids:
+    named = list(_named(given.get("depends_on")).values())
+    if not named:
         return None
-    listed = [ids] if isinstance(ids, str) else list(ids)
-    named = [rq_job_id(id) if ":" in id else id for id in listed]
     return Dependency(jobs=named, allow_failure=bool(given.get("allow_failure", False)))
 
 
