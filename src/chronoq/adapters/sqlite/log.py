@@ -10,14 +10,15 @@ from contextlib import suppress
 from attrs import define
 
 _HEAD, _FRAME = 32, 24 + 4096
-_FIRST, _MOST = 64, 4000
-"""Frames: the room that is made first, and the length of a log that begins anew (`wal_autocheckpoint`)."""
+_LEAST, _STEP, _MOST = 64, 500, 4000
+"""Frames: the room that is made at least and at most, and the length of a log that begins anew
+(`wal_autocheckpoint`)."""
 _FULL = _HEAD + _MOST * _FRAME
 
 
 @define
 class Log:
-    """The log of one file, as this process sees it. It has twice the room each time it was too short."""
+    """The log of one file, as this process sees it. When it was too short, it is doubled, by 2 MB at the most."""
 
     path: str
     short: bool = False
@@ -46,7 +47,7 @@ class Log:
                 size = os.fstat(file).st_size
                 frames = (size - _HEAD) // _FRAME
                 if frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
-                    _grow(file, size, min(_HEAD + (2 * frames + _FIRST) * _FRAME, _FULL))
+                    _grow(file, size, min(_HEAD + (frames + min(frames + _LEAST, _STEP)) * _FRAME, _FULL))
                 self._size = os.fstat(file).st_size
             finally:
                 os.close(file)
