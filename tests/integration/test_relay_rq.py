@@ -264,6 +264,26 @@ def test_an_engine_that_is_away_holds_up_no_other_queue(
     app.close()
 
 
+class Broken(RqQueue):
+    def enqueue_job(self, *_: Any, **__: Any) -> RqJob:
+        raise RuntimeError("not today")
+
+
+def test_a_queue_class_with_a_fault_holds_up_no_other_queue(redis_url: str, valkey: Server) -> None:
+    queues = [Queue("aside", relay=RqRelay(queue_class=Broken)), Queue("mail", relay=RqRelay())]
+    app = Scheduler(redis_url, queues=queues)
+    for queue in ("aside", "mail"):
+        app.add_task(add, queue=queue, name=queue)
+    app.enqueue_many([_job(app, "aside", 1, id="waits"), _job(app, "mail", 2, id="goes")])
+    with relaying(app) as relay:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="not today"):
+                relay.deliverer.step(app.backend.clock.now())
+            assert app.job("aside:waits").status() is State.READY
+    assert rq_queue(valkey).job_ids == [rq_job_id("mail:goes")]
+    app.close()
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: whatever the process was about to do, it does not do."""
 

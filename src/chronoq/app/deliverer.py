@@ -55,12 +55,12 @@ class Deliverer:
         claimed = self.queue.claim(wants, worker=self.worker, lease=lease, now=now, verdicts=outbox)
         self.outbox = []
         claims = list(claimed.claims)
-        trouble: BackendError | None = None
+        trouble: Exception | None = None
         for name in self.relays:
             own = [claim for claim in claims if claim.id.queue == name]
             try:
                 self._hand_over(name, own, now)
-            except BackendError as error:  # one engine that is away does not hold up the others
+            except Exception as error:  # an engine that is away or has a fault does not hold up the others
                 self._give_back(own, now)
                 trouble = trouble or error
         if trouble is not None:
