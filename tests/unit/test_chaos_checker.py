@@ -17,6 +17,7 @@ from tests.chaos.checker import back_after, check_jobs, check_ticks, pace, perce
 from tests.chaos.ledger import Fact, Ledger, Notes, What
 from tests.chaos.roles import QUEUE
 from tests.chaos.row import Row
+from tests.chaos.scenarios.poison import charges
 
 S = timedelta(seconds=1)
 
@@ -173,3 +174,22 @@ def test_the_pace_is_back_when_a_window_has_95_of_100_of_what_there_was(tmp_path
     assert pace(ledger, 1, 9) == 10
     assert back_after(ledger, 10, 12, 30) == pytest.approx(3, abs=0.2)
     assert back_after(ledger, 20, 12, 30) is None
+
+
+def test_a_neighbour_may_be_charged_by_two_poisons_and_not_twice_by_one(tmp_path: Path) -> None:
+    """L3"""
+    ledger = Ledger(tmp_path)
+
+    def died(pid: int, poison: str, *held: tuple[str, int]) -> None:
+        for key, token in held:
+            ledger.take(Fact(What.CLAIMED, key, token, pid, "-", pid))
+        ledger.take(
+            Fact(What.STARTED, "exit-9", 1, pid - 0.5, "-", pid), Fact(What.STARTED, poison, 1, pid, "-", pid)
+        )
+        ledger.take(*(Fact(What.REAPED, key, token, pid + 1, "-", 99) for key, token in held))
+
+    died(1, "exit-0", ("g1", 1), ("g2", 1), ("exit-0", 1))
+    died(2, "segfault-0", ("g1", 2))
+    assert max(charges(ledger).values()) == 1
+    died(3, "exit-0", ("g2", 2), ("exit-0", 2))
+    assert charges(ledger) == {("g1", "exit-0"): 1, ("g2", "exit-0"): 2, ("g1", "segfault-0"): 1}

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from chronoq.domain.job import State
 from tests.chaos.checker import at_rest, counts, states
-from tests.chaos.ledger import What
+from tests.chaos.ledger import Fact, Ledger, What
 from tests.chaos.row import Row
 from tests.chaos.stage import on_stage
 from tests.faults import task_of
@@ -64,12 +64,8 @@ class Poison:
                 key for key, state in found.items() if key.startswith("g") and state is not State.DONE
             ]
             row.expect(not convicted, f"good jobs that are not done: {convicted[:5]}")
-            charged = Counter(
-                fact.key
-                for fact in stage.ledger.of(What.STARTED)
-                if fact.key.startswith("g") and fact.crashes > 1
-            )
-            row.expect(not charged, f"neighbours charged more than once (L3): {list(charged)[:5]}")
+            twice = [pair for pair, times in charges(stage.ledger).items() if times > 1]
+            row.expect(not twice, f"charged more than once for what one poison did (L3): {twice[:5]}")
             good_starts = [fact.key for fact in stage.ledger.of(What.STARTED) if fact.key.startswith("g")]
             row.duplicates = len(good_starts) - len(set(good_starts))
             row.doubled = max(
@@ -80,3 +76,23 @@ class Poison:
                 row.notes.append("they said: " + stage.said[-2000:])
         row.took = monotonic() - began
         return row
+
+
+def charges(ledger: Ledger) -> Counter[tuple[str, str]]:
+    """How often each neighbour was charged for what each poison did: (neighbour, poison).
+
+    A process that was reaped was killed by the poison that it began last.
+    """
+    holders = {(fact.key, fact.token): fact.pid for fact in ledger.of(What.CLAIMED)}
+    killers: dict[int, Fact] = {}
+    for fact in ledger.of(What.STARTED):
+        if fact.key.partition("-")[0] in KILLERS and (
+            fact.pid not in killers or killers[fact.pid].at < fact.at
+        ):
+            killers[fact.pid] = fact
+    found: Counter[tuple[str, str]] = Counter()
+    for fact in ledger.of(What.REAPED):
+        killer = killers.get(holders.get((fact.key, fact.token), 0))
+        if killer is not None and killer.key != fact.key:
+            found[fact.key, killer.key] += 1
+    return found
