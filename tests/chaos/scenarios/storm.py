@@ -98,7 +98,7 @@ class Storm:
             row.expect(
                 row.back is not None and row.back <= LATE, f"the pace of {before:.0f}/s did not come back"
             )
-            row.notes.append(f"pace before {before:.0f}/s, {dict(row.faults)}")
+            row.notes.append(f"pace before {before:.0f}/s")
             if row.violations:
                 row.notes.append("they said: " + stage.said[-3000:])
         row.took = monotonic() - began
