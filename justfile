@@ -58,6 +58,10 @@ test *args:
 docs *args:
     {{ pytest }} tests/integration/test_docs.py "$@"
 
+# what delivers into RQ, with the oldest RQ that is supported
+rq2 *args:
+    {{ uv }} run --quiet --isolated --all-extras --with rq==2.0.0 python -m pytest -q tests/integration/test_relay_rq.py tests/integration/test_compat_rq_scheduler.py "$@"
+
 # kill, stop, starve and poison real processes, with a ledger outside the store; --quick: a small form
 chaos *args:
     {{ uv }} run --quiet python -m tests.chaos "$@"

@@ -205,12 +205,11 @@ ALSO = {
         "life.death",
     },
     "worker": {
-        *("queue.revive", "queue.forget", "queue.purge", "queue.pause", "queue.resume", "queue.wait_due"),
+        *("queue.revive", "queue.purge", "queue.pause", "queue.resume", "queue.wait_due"),
         *("store.put", "store.due", "store.live"),
     },
     "scheduler": {
         *(
-            "queue.forget",
             "queue.wait_ready",
             "queue.submit",
             "queue.adopt",

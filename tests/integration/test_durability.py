@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -334,7 +334,13 @@ def test_the_confirmation_is_asked_for_in_the_same_round_trip(new_server: NewSer
     wire = backend.queue.server.wire  # type: ignore[attr-defined]
     sent: list[list[str]] = []
     exchange = wire._exchange
-    wire._exchange = lambda line, words: (sent.append([one[0] for one in words]), exchange(line, words))[1]
+
+    def noting(line: object, words: Iterable[list[str]], **how: bool) -> list[object]:
+        words = list(words)
+        sent.append([one[0] for one in words])
+        return exchange(line, words, **how)  # type: ignore[no-any-return]
+
+    wire._exchange = noting
     backend.queue.submit([job("b"), job("c", queue="other")], now=NOW)
     backend.queue.queues()
     assert sent[0][-1] == "WAIT"

@@ -1,5 +1,7 @@
 """The actor that keeps a process on the roll of the living."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from chronoq.adapters.memory.people import MemoryLife
@@ -47,6 +49,20 @@ def test_who_leaves_is_off_the_roll_at_once() -> None:
     presence.step(NOW)
     presence.leave()
     assert not life.roll(now=NOW)
+
+
+def test_who_leaves_in_the_midst_of_a_heartbeat_stays_off_the_roll() -> None:
+    class Leaving(MemoryLife):
+        def beat(self, id: str, vitals: Vitals, *, ttl: timedelta, now: datetime) -> bool:
+            presence.leave()
+            return super().beat(id, vitals, ttl=ttl, now=now)
+
+    life = Leaving()
+    presence = Presence(life, process(), Vitals)
+    for _ in range(2):
+        presence.step(NOW)
+    presence.step(NOW + S)
+    assert not life.roll(now=NOW + S)
 
 
 def test_an_outage_at_birth_is_tried_again() -> None:

@@ -182,7 +182,8 @@ class RelayService:
         self.deliverer.stopping = True
         for loop in self.loops.values():
             loop.stop()
-        self.loops["deliverer"].join(timedelta(seconds=10))
+        for name in ("deliverer", "presence"):
+            self.loops[name].join(timedelta(seconds=10))
         try:
             self.deliverer.step(self.backend.clock.now())
             self.presence.leave()

@@ -28,8 +28,21 @@ class Presence:
     on_return: Callable[[], object] = lambda: None
     """Called after the roll had forgotten it: what else was stored may be gone too."""
     born: bool = False
+    gone: bool = False
 
     def step(self, now: datetime) -> datetime:
+        if self.gone:
+            return now + BEAT
+        moment = self._beat(now)
+        if self.gone:  # meanwhile, in another thread: who has left must not be born again
+            self.life.death(self.process.id)
+        return moment
+
+    def leave(self) -> None:
+        self.gone = True
+        self.life.death(self.process.id)
+
+    def _beat(self, now: datetime) -> datetime:
         forgotten = self.born and not self.life.beat(self.process.id, self.vitals(), ttl=TTL, now=now)
         if forgotten or not self.born:
             self.life.birth(self.process, ttl=TTL, now=now)
@@ -39,6 +52,3 @@ class Presence:
                 self.on_return()
             return now + FIRST
         return now + BEAT
-
-    def leave(self) -> None:
-        self.life.death(self.process.id)

@@ -61,7 +61,8 @@ class SchedulerService:
         """End after the step it is in, and let another one lead at once."""
         for loop in self.loops.values():
             loop.stop()
-        self.loops["ticker"].join(timedelta(seconds=10))
+        for name in ("ticker", "presence"):
+            self.loops[name].join(timedelta(seconds=10))
         with suppress(BackendError):  # it runs out by itself
             self.ticker.resign()
             self.presence.leave()

@@ -111,7 +111,8 @@ class Worker:
         finished = self._drained(limit)
         for loop in self.loops.values():
             loop.stop()
-        self.loops["fetcher"].join(timedelta(seconds=10))
+        for name in ("fetcher", "presence"):
+            self.loops[name].join(timedelta(seconds=10))
         try:
             if not finished:
                 self._abandon()
