@@ -42,7 +42,7 @@ def draw(saved: Path, folder: Path) -> None:
     result = json.loads(saved.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     for name, one in result["figures"].items():
-        if one["others"]:
+        if one["others"] and one["unit"] != "%":
             (folder / f"{name}.svg").write_text(bars(one))
     for what, title in HISTOGRAMS.items():
         found = {
@@ -62,12 +62,13 @@ def bars(one: dict) -> str:
         **({"ceiling": one["ceiling"]} if one["ceiling"] and one["ratio"] else {}),
     }
     ordered = sorted(rows.items(), key=lambda each: each[1]["value"], reverse=one["more_is_better"])
-    values = [max(found["value"], 1e-9) for _, found in ordered]
+    values = [found["value"] for _, found in ordered if found["value"] > 0]  # who is early has no bar
     low, high = math.log10(min(values)) - 0.3, math.log10(max(values))
     parts = []
     for place, (name, found) in enumerate(ordered):
         y = 44 + place * ROW
-        long = max(2.0, (math.log10(max(found["value"], 1e-9)) - low) / (high - low) * (WIDTH - LEFT - RIGHT))
+        share = (math.log10(found["value"]) - low) / (high - low) if found["value"] > 0 else 0.0
+        long = max(2.0, share * (WIDTH - LEFT - RIGHT))
         parts += [
             f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{NAMES.get(name, name)}</text>',
             f'<rect class="{kind(name)}" x="{LEFT}" y="{y}" width="{long:.0f}" height="16" rx="2"/>',
@@ -115,7 +116,7 @@ def kind(name: str) -> str:
 
 
 def shown(value: float) -> str:
-    return f"{value:,.0f}" if value >= 20 else f"{value:.2g}"
+    return f"{value:,.0f}" if abs(value) >= 20 else f"{value:.2g}"
 
 
 def drawing(title: str, note: str, parts: list[str], height: int) -> str:
