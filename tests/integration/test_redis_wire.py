@@ -532,3 +532,19 @@ def test_many_threads_share_one_backend(redis_url: str) -> None:
         end.state for end in backend.queue.endings([job(str(i)).id for i in range(400)], now=NOW) if end
     } == {State.DONE}
     backend.close()
+
+
+def test_a_connection_that_is_taken_apart_while_it_is_looked_at_is_not_used(valkey: Server) -> None:
+    wire = Wire(Address(valkey.url()))
+    assert wire.run(Command(("PING",), bool))
+    connection, _ = wire._idle.pop()
+    wire._idle.append((connection, 0.0))  # it has waited for long
+
+    def torn() -> bool:
+        del connection.can_read
+        wire.close()
+        raise TypeError("argument must be an int, or have a fileno() method.")
+
+    connection.can_read = torn  # type: ignore[method-assign]
+    with pytest.raises(BackendError, match="closed by this application"):
+        wire.take()

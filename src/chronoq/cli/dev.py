@@ -114,7 +114,9 @@ def _supervise(cli: Cli) -> int:
 
 def _child() -> subprocess.Popen[bytes]:
     again = [sys.executable, "-m", "chronoq", *sys.argv[1:]]
-    return subprocess.Popen(again, env={**os.environ, CHILD: "1"})  # noqa: S603 - our own command line
+    # compiled files tell a change by second and size: two saves within one second may look like one
+    own = {CHILD: "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(again, env={**os.environ, **own})  # noqa: S603 - our own command line
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:

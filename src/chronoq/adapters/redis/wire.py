@@ -137,6 +137,9 @@ class Wire:
                     return connection
             except (RedisError, OSError):
                 pass
+            except Exception:
+                if not self.closed:  # else it was taken apart under our hands
+                    raise
             self.give_back(connection, broken=True)  # the server has closed it meanwhile
         return None
 
