@@ -23,34 +23,39 @@ class Log:
     path: str
     short: bool = False
     """The last commit made it longer."""
-    _size: int | None = None
+    _size: int = 0
+    _file: int | None = None
 
     def look(self) -> None:
         """To be called after each commit."""
-        if self._size is not None and self._size >= _FULL:
+        file = self._file
+        if file is None:
+            with suppress(OSError):
+                self._file = os.open(self.path, os.O_RDWR)
+                self._size = os.lseek(self._file, 0, os.SEEK_END)
             return
-        with suppress(OSError):
-            size = os.stat(self.path).st_size
-            self.short = self._size is not None and size > self._size
-            self._size = size
+        # not by a `stat`: after one, the next write to the file has to note its time, and its sync waits for that
+        size = os.lseek(file, 0, os.SEEK_END)
+        self.short = self._size < size < _FULL
+        self._size = size
 
     def forget(self) -> None:
         """To be called when the file is closed: the log may be another one next time."""
-        self.short, self._size = False, None
+        if self._file is not None:
+            os.close(self._file)
+        self.short, self._size, self._file = False, 0, None
 
     def make_room(self) -> None:
         """To be called while nobody else writes. Where there is no room on the disk, nothing happens."""
         self.short = False
-        with suppress(OSError):
-            file = os.open(self.path, os.O_RDWR)
-            try:
-                size = os.fstat(file).st_size
-                frames = (size - _HEAD) // _FRAME
-                if frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
-                    _grow(file, size, min(_HEAD + (frames + min(frames + _LEAST, _STEP)) * _FRAME, _FULL))
-                self._size = os.fstat(file).st_size
-            finally:
-                os.close(file)
+        if (file := self._file) is None:
+            return
+        size = os.lseek(file, 0, os.SEEK_END)
+        frames = (size - _HEAD) // _FRAME
+        if frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
+            with suppress(OSError):
+                _grow(file, size, min(_HEAD + (frames + min(frames + _LEAST, _STEP)) * _FRAME, _FULL))
+        self._size = os.lseek(file, 0, os.SEEK_END)
 
 
 def _grow(file: int, size: int, end: int) -> None:
