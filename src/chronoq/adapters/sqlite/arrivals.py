@@ -9,6 +9,7 @@ from attrs import define
 from chronoq.adapters.codec import Remembered, fingerprint, is_work, schedule_of
 from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite.common import earliest, listed, sooner
+from chronoq.adapters.sqlite.database import Arrival, Database
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.step import Step
@@ -65,20 +66,17 @@ class Taken:
         return job
 
 
-def arrive(step: Step, job: Job, now: datetime) -> bool:
-    """Lay a job that comes alone, as most do, into the inbox: one statement, and one page.
+def arrival_of(job: Job, data: Database, now: datetime) -> Arrival[list[Submitted]] | None:
+    """How a job that comes alone, as most do, is laid into the inbox: by one statement, into one page.
 
-    False: nothing was done. It is not ready yet, its queue is new, its key is in use, or the inbox is full.
+    It does nothing where its queue is new, its key is in use, or the inbox is full. None: it is not ready yet.
     """
-    if not_before(job.due, now) > to_ms(now):
-        return False
+    if job.due > now:
+        return None
     run = schedule_of(job) if job.origin else None
-    name, record = job.id.queue, step.records.job(job)
-    values = (job.id.key, int(job.options.priority), run or None, record, step.namespace, name)
-    if step.db.execute(SQL["inbox.add"], values).rowcount != 1:
-        return False
-    step.rung.add("work")
-    return True
+    record = data.records.job(job)
+    values = (job.id.key, int(job.options.priority), run or None, record, data.namespace, job.id.queue)
+    return Arrival(SQL["inbox.add"], values, [Submitted.ACCEPTED])
 
 
 def add_jobs(step: Step, row: Row, jobs: Iterable[Job], now: datetime) -> None:

@@ -10,6 +10,7 @@ import select
 import socket
 from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -79,7 +80,7 @@ class Bells:
                 with self._guard:
                     self._idle[kind].append(bell)
 
-    def ring(self, kinds: set[str]) -> None:
+    def ring(self, kinds: AbstractSet[str]) -> None:
         """Wake all who wait for one of `kinds`. Never fails: it is only a hint."""
         if not os.access(self._place, os.F_OK):  # nobody waits; to ask is cheaper than to be refused
             return

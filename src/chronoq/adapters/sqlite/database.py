@@ -8,10 +8,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from attrs import define, field
@@ -23,6 +24,7 @@ from chronoq.adapters.sqlite.log import Log
 from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.errors import BackendError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 PATIENCE = 10.0
@@ -33,11 +35,24 @@ _CHECKPOINT = 4000
 _LIMIT = 64 * 2**20
 
 
+@define
+class Arrival(Generic[T]):
+    """One statement that may do by itself what `answer` tells: it adds a row to the inbox, or does nothing."""
+
+    statement: str
+    values: tuple[object, ...]
+    answer: T
+
+    def try_on(self, db: sqlite3.Connection) -> bool:
+        """Whether it was done."""
+        return db.execute(self.statement, self.values).rowcount == 1
+
+
 @define(eq=False)
 class _Task(Generic[T]):
     work: Callable[[Step], T]
     durable: bool
-    arrival: Callable[[Step], T | None] | None
+    arrival: Arrival[T] | None
     done: bool = False
     answer: T | None = None
     error: BaseException | None = None
@@ -50,7 +65,7 @@ class Database:
     address: Address
     namespace: str
     records: Records
-    ring: Callable[[set[str]], None] = lambda kinds: None
+    ring: Callable[[AbstractSet[str]], None] = lambda kinds: None
     patience: float = PATIENCE
     closed: bool = False
     _inode: tuple[int, int] | None = None
@@ -78,13 +93,15 @@ class Database:
         work: Callable[[Step], T],
         *,
         durable: bool = True,
-        arrival: Callable[[Step], T | None] | None = None,
+        arrival: Arrival[T] | None = None,
     ) -> T:
         """The answer of `work`, which ran alone and as one step; it is on the disk when this returns.
 
         `durable` False: what nobody misses after a power failure, because every process died in it.
-        `arrival`: one statement that may do instead of `work`, and leaves the inbox as it is; None: it did nothing.
+        `arrival`: what may do instead of `work`, and leaves the inbox as it is.
         """
+        if arrival is not None and self._arrives(arrival):
+            return arrival.answer
         task = _Task(work, durable, arrival)
         with self._queueing:
             self._pending.append(task)
@@ -128,7 +145,7 @@ class Database:
         with self._writing:
             try:
                 db = self._connected()
-                return self._patiently(lambda: work(db))
+                return self._patiently(work, db)
             except sqlite3.Error as error:
                 raise trouble.told(self.path, error) from error
 
@@ -180,16 +197,9 @@ class Database:
         """Run all tasks in one transaction, each undone alone if it fails."""
         rung: set[str] = set()
         try:
-            db = self._connected()
-            self._relax(db, not any(task.durable for task in group))
-            if _identity(self._place) != self._inode:
-                raise trouble.moved(self.path)
-            step = Step(db, self.namespace, self.records)
-            if not (len(group) == 1 and self._arrives(group[0], step)):
-                step = self._run_all(group, step)
-            rung = step.rung
-            if self.address.synchronous == "full":
-                self._log.look()
+            db = self._ready(lax=not any(task.durable for task in group))
+            rung = self._run_all(group, Step(db, self.namespace, self.records)).rung
+            self._look_at_log()
         except BaseException as error:
             told = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
             for task in group:
@@ -202,14 +212,37 @@ class Database:
         if rung:
             self.ring(rung)
 
-    def _arrives(self, task: _Task[Any], step: Step) -> bool:
-        """Whether the task is done: its one statement was a transaction by itself."""
-        if (arrival := task.arrival) is not None and not self._log.short:
-            task.answer = self._patiently(lambda: arrival(step))
-        return task.answer is not None
+    def _arrives(self, arrival: Arrival[T]) -> bool:
+        """Whether it was done in a transaction by itself. Not while others write: it can share their commit."""
+        if self._log.short or not self._writing.acquire(blocking=False):
+            return False
+        try:
+            db = self._ready(lax=False)
+            done = self._patiently(arrival.try_on, db)
+            self._look_at_log()
+        except sqlite3.Error as error:
+            raise trouble.told(self.path, error) from error
+        finally:
+            self._writing.release()
+        if done:
+            self.ring(_WORK)
+        return done
+
+    def _ready(self, *, lax: bool) -> sqlite3.Connection:
+        """The connection that writes, to the file that was opened."""
+        db = self._writer or self._connected()
+        if lax != self._lax:
+            self._relax(db, lax)
+        if _identity(self._place) != self._inode:
+            raise trouble.moved(self.path)
+        return db
+
+    def _look_at_log(self) -> None:
+        if self.address.synchronous == "full":
+            self._log.look()
 
     def _run_all(self, group: list[_Task[Any]], step: Step) -> Step:
-        self._patiently(lambda: step.db.execute("BEGIN IMMEDIATE"))
+        self._patiently(sqlite3.Connection.execute, step.db, "BEGIN IMMEDIATE")
         try:
             if self._log.short:
                 self._log.make_room()
@@ -239,12 +272,12 @@ class Database:
         step.db.execute("RELEASE one")
         return step
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _patiently(self, attempt: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
         deadline = 0.0
         while True:
             try:
-                return attempt()
+                return attempt(*args, **kwargs)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
@@ -254,20 +287,23 @@ class Database:
                 time.sleep(_PAUSE)
 
     def _relax(self, db: sqlite3.Connection, lax: bool) -> None:
-        if lax != self._lax and self.address.synchronous == "full":
+        if self.address.synchronous == "full":
             db.execute(f"PRAGMA synchronous = {'normal' if lax else 'full'}")
             self._lax = lax
 
 
 def _perform(task: _Task[T], step: Step) -> None:
     """Run the task: as an arrival if it is one, or else after what lies in the inbox has been taken in."""
-    task.answer = task.arrival(step) if task.arrival else None
-    if task.answer is None:
+    if task.arrival is not None and task.arrival.try_on(step.db):
+        task.answer = task.arrival.answer
+        step.rung.update(_WORK)
+    else:
         step.take_in()
         task.answer = task.work(step)
         step.flush()
 
 
+_WORK = frozenset({"work"})
 _PRAGMAS = {
     "wal_autocheckpoint": _CHECKPOINT,
     "journal_size_limit": _LIMIT,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chronoq.adapters.codec import encode
-from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs, arrive
+from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs, arrival_of
 from chronoq.adapters.sqlite.common import by_queue, listed, paused
 from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.ends import end
@@ -56,11 +56,10 @@ class Moves:
                     add_jobs(step, row, new, now)
             return answers
 
-        def alone(step: Step) -> list[Submitted] | None:
-            return [Submitted.ACCEPTED] if arrive(step, jobs[0], now) else None
-
-        unbound = len(jobs) == 1 and jobs[0].id.queue not in (room or {})
-        return self.data.write(work, arrival=alone if unbound else None)
+        arrival = None
+        if len(jobs) == 1 and not (room and jobs[0].id.queue in room):
+            arrival = arrival_of(jobs[0], self.data, now)
+        return self.data.write(work, arrival=arrival)
 
     def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
         def work(step: Step) -> list[Submitted]:
