@@ -14,6 +14,9 @@ _LEAST, _STEP, _MOST = 64, 500, 4000
 """Frames: the room that is made at least and at most, and the length of a log that begins anew
 (`wal_autocheckpoint`)."""
 _FULL = _HEAD + _MOST * _FRAME
+_PIECE = 16_384
+"""Bytes. What is written at once may become one large page of the system's cache, and a sync goes through all of
+it wherever a part was changed: with two megabytes at once, each took half as long again."""
 
 
 @define
@@ -60,5 +63,10 @@ class Log:
 
 def _grow(file: int, size: int, end: int) -> None:
     """All or nothing: the last room on a disk is for what has to be written."""
-    if os.pwrite(file, bytes(end - size), size) < end - size:
+    at = size
+    try:
+        while at < end:
+            at += os.pwrite(file, bytes(min(_PIECE - at % _PIECE, end - at)), at)
+    except OSError:
         os.ftruncate(file, size)
+        raise

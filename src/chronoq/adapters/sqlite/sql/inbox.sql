@@ -1,9 +1,11 @@
--- add: one that is ready, for a queue that is known, unless its key is in use or there is no room
-INSERT INTO inbox (queue, key, priority, schedule, record)
-SELECT id, ?1, ?2, ?3, ?4 FROM queues WHERE namespace = ?5 AND name = ?6
-AND NOT EXISTS (SELECT 1 FROM inbox WHERE id >= 64)
-AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.key = ?1 AND inbox.queue = queues.id)
-AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.queue = queues.id AND jobs.key = ?1)
+-- add: one that is ready, for a queue that is known, unless its key is in use or there is no room: then nothing
+/* What has no queue is ignored. A SELECT in the place of VALUES would be copied first: it reads the same table. */
+INSERT OR IGNORE INTO inbox (key, priority, schedule, record, queue) VALUES (?1, ?2, ?3, ?4, (
+  SELECT id FROM queues WHERE namespace = ?5 AND name = ?6
+  AND NOT EXISTS (SELECT 1 FROM inbox WHERE id >= 64)
+  AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.key = ?1 AND inbox.queue = queues.id)
+  AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.queue = queues.id AND jobs.key = ?1)
+))
 
 -- any
 SELECT 1 FROM inbox LIMIT 1
