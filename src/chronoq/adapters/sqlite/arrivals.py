@@ -1,6 +1,6 @@
 """Jobs that are new to a file: which keys are taken, and where the others come to stand."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -8,8 +8,7 @@ from attrs import define
 
 from chronoq.adapters.codec import Remembered, fingerprint, is_work, schedule_of
 from chronoq.adapters.records import Records
-from chronoq.adapters.sqlite.common import earliest, listed, sooner
-from chronoq.adapters.sqlite.database import Arrival, Database
+from chronoq.adapters.sqlite.common import by_queue, earliest, listed, sooner
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.step import Step
@@ -66,17 +65,30 @@ class Taken:
         return job
 
 
-def arrival_of(job: Job, data: Database, now: datetime) -> Arrival[list[Submitted]] | None:
-    """How a job that comes alone, as most do, is laid into the inbox: by one statement, into one page.
-
-    It does nothing where its queue is new, its key is in use, or the inbox is full. None: it is not ready yet.
-    """
-    if job.due > now:
-        return None
+def arrival(job: Job, records: Records, namespace: str) -> tuple[object, ...]:
+    """A job that comes alone and is ready, as most are, for the statement that lays it into the inbox."""
     run = schedule_of(job) if job.origin else None
-    record = data.records.job(job)
-    values = (job.id.key, int(job.options.priority), run or None, record, data.namespace, job.id.queue)
-    return Arrival(SQL["inbox.add"], values, [Submitted.ACCEPTED])
+    return job.id.key, int(job.options.priority), run or None, records.job(job), namespace, job.id.queue
+
+
+def submit_jobs(step: Step, jobs: Sequence[Job], now: datetime, room: Mapping[str, int]) -> list[Submitted]:
+    """What becomes of each, in order: those that are new are stored, as far as there is room."""
+    answers = [Submitted.ACCEPTED] * len(jobs)
+    for name, part in by_queue(jobs, lambda job: job.id.queue).items():
+        row = step.queue(name)
+        taken = Taken.among(step, row, [job.id.key for _, job in part], now)
+        limit = room.get(name)
+        new: list[Job] = []
+        for place, job in part:
+            if (told := taken.told(job)) is not None:
+                answers[place] = told
+            elif limit is not None and row.live + len(new) >= limit:
+                answers[place] = Submitted.FULL
+            else:
+                new.append(taken.take(job))
+        if new:
+            add_jobs(step, row, new, now)
+    return answers
 
 
 def add_jobs(step: Step, row: Row, jobs: Iterable[Job], now: datetime) -> None:

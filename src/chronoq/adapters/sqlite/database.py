@@ -7,12 +7,12 @@ Before a fork both connections are closed, for SQLite's must not be carried acro
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from attrs import define, field
@@ -21,10 +21,10 @@ from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite import trouble
 from chronoq.adapters.sqlite.address import Address
 from chronoq.adapters.sqlite.log import Log
+from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.errors import BackendError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 PATIENCE = 10.0
@@ -35,24 +35,11 @@ _CHECKPOINT = 4000
 _LIMIT = 64 * 2**20
 
 
-@define
-class Arrival(Generic[T]):
-    """One statement that may do by itself what `answer` tells: it adds a row to the inbox, or does nothing."""
-
-    statement: str
-    values: tuple[object, ...]
-    answer: T
-
-    def try_on(self, db: sqlite3.Connection) -> bool:
-        """Whether it was done."""
-        return db.execute(self.statement, self.values).rowcount == 1
-
-
 @define(eq=False)
 class _Task(Generic[T]):
     work: Callable[[Step], T]
     durable: bool
-    arrival: Arrival[T] | None
+    inbox: bool
     done: bool = False
     answer: T | None = None
     error: BaseException | None = None
@@ -81,7 +68,7 @@ class Database:
 
     def __attrs_post_init__(self) -> None:
         self._place = str(self.path)
-        self._log = Log(f"{self.path}-wal")
+        self._log = Log(f"{self.path}-wal", synced=self.address.synchronous == "full")
         _open_ones.add(self)
 
     @property
@@ -93,16 +80,14 @@ class Database:
         work: Callable[[Step], T],
         *,
         durable: bool = True,
-        arrival: Arrival[T] | None = None,
+        inbox: bool = True,
     ) -> T:
         """The answer of `work`, which ran alone and as one step; it is on the disk when this returns.
 
         `durable` False: what nobody misses after a power failure, because every process died in it.
-        `arrival`: what may do instead of `work`, and leaves the inbox as it is.
+        `inbox`: what lies there is taken in before, so that `work` finds it.
         """
-        if arrival is not None and self._arrives(arrival):
-            return arrival.answer
-        task = _Task(work, durable, arrival)
+        task = _Task(work, durable, inbox)
         with self._queueing:
             self._pending.append(task)
         with self._writing:
@@ -137,6 +122,26 @@ class Database:
             except sqlite3.Error as error:
                 raise trouble.told(self.path, error) from error
 
+    def lay(self, values: Sequence[object]) -> bool:
+        """Whether a job was laid into the inbox, by one statement that is a transaction by itself.
+
+        False: nothing was done, by the statement's reasons or because others write: `write` shares their commit.
+        """
+        if self._pending or self._log.short or not self._writing.acquire(blocking=False):
+            return False
+        try:
+            laid = self._ready(lax=False).execute(SQL["inbox.add"], values).rowcount == 1
+            self._log.look()
+        except sqlite3.Error as error:
+            if trouble.is_busy(error):
+                return False
+            raise trouble.told(self.path, error) from error
+        finally:
+            self._writing.release()
+        if laid:
+            self.ring(_WORK)
+        return laid
+
     def alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The answer of `work`, with the connection that writes, outside of any transaction.
 
@@ -145,7 +150,7 @@ class Database:
         with self._writing:
             try:
                 db = self._connected()
-                return self._patiently(work, db)
+                return self._patiently(lambda: work(db))
             except sqlite3.Error as error:
                 raise trouble.told(self.path, error) from error
 
@@ -199,7 +204,7 @@ class Database:
         try:
             db = self._ready(lax=not any(task.durable for task in group))
             rung = self._run_all(group, Step(db, self.namespace, self.records)).rung
-            self._look_at_log()
+            self._log.look()
         except BaseException as error:
             told = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
             for task in group:
@@ -212,22 +217,6 @@ class Database:
         if rung:
             self.ring(rung)
 
-    def _arrives(self, arrival: Arrival[T]) -> bool:
-        """Whether it was done in a transaction by itself. Not while others write: it can share their commit."""
-        if self._log.short or not self._writing.acquire(blocking=False):
-            return False
-        try:
-            db = self._ready(lax=False)
-            done = self._patiently(arrival.try_on, db)
-            self._look_at_log()
-        except sqlite3.Error as error:
-            raise trouble.told(self.path, error) from error
-        finally:
-            self._writing.release()
-        if done:
-            self.ring(_WORK)
-        return done
-
     def _ready(self, *, lax: bool) -> sqlite3.Connection:
         """The connection that writes, to the file that was opened."""
         db = self._writer or self._connected()
@@ -237,12 +226,8 @@ class Database:
             raise trouble.moved(self.path)
         return db
 
-    def _look_at_log(self) -> None:
-        if self.address.synchronous == "full":
-            self._log.look()
-
     def _run_all(self, group: list[_Task[Any]], step: Step) -> Step:
-        self._patiently(sqlite3.Connection.execute, step.db, "BEGIN IMMEDIATE")
+        self._patiently(lambda: step.db.execute("BEGIN IMMEDIATE"))
         try:
             if self._log.short:
                 self._log.make_room()
@@ -272,14 +257,14 @@ class Database:
         step.db.execute("RELEASE one")
         return step
 
-    def _patiently(self, attempt: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _patiently(self, attempt: Callable[[], T]) -> T:
         """Wait for other processes in short turns: SQLite's own grow so long that some never get theirs."""
         deadline = 0.0
         while True:
             try:
-                return attempt(*args, **kwargs)
+                return attempt()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if not trouble.is_busy(error):
                     raise
                 deadline = deadline or time.monotonic() + self.patience
                 if time.monotonic() >= deadline:
@@ -293,14 +278,10 @@ class Database:
 
 
 def _perform(task: _Task[T], step: Step) -> None:
-    """Run the task: as an arrival if it is one, or else after what lies in the inbox has been taken in."""
-    if task.arrival is not None and task.arrival.try_on(step.db):
-        task.answer = task.arrival.answer
-        step.rung.update(_WORK)
-    else:
+    if task.inbox:
         step.take_in()
-        task.answer = task.work(step)
-        step.flush()
+    task.answer = task.work(step)
+    step.flush()
 
 
 _WORK = frozenset({"work"})

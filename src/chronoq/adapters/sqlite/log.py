@@ -24,6 +24,8 @@ class Log:
     """The log of one file, as this process sees it. When it was too short, it is doubled, by 2 MB at the most."""
 
     path: str
+    synced: bool = True
+    """Whether each commit is: else nobody waits, and no room is made."""
     short: bool = False
     """The last commit made it longer."""
     _size: int = 0
@@ -31,6 +33,8 @@ class Log:
 
     def look(self) -> None:
         """To be called after each commit."""
+        if not self.synced:
+            return
         file = self._file
         if file is None:
             with suppress(OSError):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chronoq.adapters.codec import encode
-from chronoq.adapters.sqlite.arrivals import Taken, add_jobs, adopt_jobs, arrival_of
+from chronoq.adapters.sqlite.arrivals import Taken, adopt_jobs, arrival, submit_jobs
 from chronoq.adapters.sqlite.common import by_queue, listed, paused
 from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.ends import end
@@ -38,28 +38,19 @@ class Moves:
     def submit(
         self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
     ) -> list[Submitted]:
-        def work(step: Step) -> list[Submitted]:
-            answers = [Submitted.ACCEPTED] * len(jobs)
-            for name, part in by_queue(jobs, lambda job: job.id.queue).items():
-                row = step.queue(name)
-                taken = Taken.among(step, row, [job.id.key for _, job in part], now)
-                limit = (room or {}).get(name)
-                new: list[Job] = []
-                for place, job in part:
-                    if (told := taken.told(job)) is not None:
-                        answers[place] = told
-                    elif limit is not None and row.live + len(new) >= limit:
-                        answers[place] = Submitted.FULL
-                    else:
-                        new.append(taken.take(job))
-                if new:
-                    add_jobs(step, row, new, now)
-            return answers
+        alone = None
+        if len(jobs) == 1 and jobs[0].due <= now and not (room and jobs[0].id.queue in room):
+            alone = arrival(jobs[0], self.data.records, self.data.namespace)
+            if self.data.lay(alone):
+                return [Submitted.ACCEPTED]
 
-        arrival = None
-        if len(jobs) == 1 and not (room and jobs[0].id.queue in room):
-            arrival = arrival_of(jobs[0], self.data, now)
-        return self.data.write(work, arrival=arrival)
+        def work(step: Step) -> list[Submitted]:
+            if alone is not None and step.lay(alone):
+                return [Submitted.ACCEPTED]
+            step.take_in()
+            return submit_jobs(step, jobs, now, room or {})
+
+        return self.data.write(work, inbox=False)
 
     def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
         def work(step: Step) -> list[Submitted]:

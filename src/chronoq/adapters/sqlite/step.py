@@ -53,6 +53,13 @@ class Step:
             self.db.execute(widened(name, size), list(chain.from_iterable(rows[start : start + size])))
             start += size
 
+    def lay(self, values: Sequence[object]) -> bool:
+        """Whether a job was laid into the inbox. Not where its queue is new, its key is in use, or there is no room."""
+        if self.db.execute(SQL["inbox.add"], values).rowcount != 1:
+            return False
+        self.rung.add("work")
+        return True
+
     def waiting(self) -> bool:
         """Whether jobs lie in the inbox, which nobody sees but who comes with the same key."""
         return self.db.execute(SQL["inbox.any"]).fetchone() is not None

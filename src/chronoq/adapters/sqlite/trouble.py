@@ -17,6 +17,12 @@ _FOR_NOW = {
 }
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process is in the way."""
+    code: int = getattr(error, "sqlite_errorcode", 0)  # ours, of the module itself, have none
+    return code & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def told(path: Path, error: sqlite3.Error) -> BackendError:
     """The error as the application hears it."""
     name = getattr(error, "sqlite_errorname", "") or ""
