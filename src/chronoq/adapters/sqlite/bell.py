@@ -19,6 +19,8 @@ from typing import Self
 
 from attrs import define, field
 
+from chronoq.adapters.sqlite.forks import guard
+
 _LONGEST = 100
 """A socket's path may have 107 bytes; below /proc it gets short."""
 
@@ -62,7 +64,7 @@ class Bells:
     _pid: int = 0
     _seen: int = -1
     _names: dict[str, list[str]] = field(factory=dict)
-    _guard: Lock = field(factory=Lock)
+    _guard: Lock = field(factory=guard)
     _place: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:

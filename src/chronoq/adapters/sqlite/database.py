@@ -13,12 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
-from weakref import WeakSet
 
 from attrs import define, field
 
 from chronoq.adapters.records import Records
-from chronoq.adapters.sqlite import trouble
+from chronoq.adapters.sqlite import forks, trouble
 from chronoq.adapters.sqlite.address import Address
 from chronoq.adapters.sqlite.log import Log
 from chronoq.adapters.sqlite.statements import SQL
@@ -69,19 +68,13 @@ class Database:
     def __attrs_post_init__(self) -> None:
         self._place = str(self.path)
         self._log = Log(f"{self.path}-wal", synced=self.address.synchronous == "full")
-        _open_ones.add(self)
+        forks.watch(self)
 
     @property
     def path(self) -> Path:
         return self.address.path
 
-    def write(
-        self,
-        work: Callable[[Step], T],
-        *,
-        durable: bool = True,
-        inbox: bool = True,
-    ) -> T:
+    def write(self, work: Callable[[Step], T], *, durable: bool = True, inbox: bool = True) -> T:
         """The answer of `work`, which ran alone and as one step; it is on the disk when this returns.
 
         `durable` False: what nobody misses after a power failure, because every process died in it.
@@ -182,7 +175,19 @@ class Database:
         with self._writing, self._reading:
             self.closed = True
             self._disconnect()
-        _open_ones.discard(self)
+        forks.forget(self)
+
+    def before_fork(self) -> None:
+        self._writing.acquire()
+        self._reading.acquire()
+        self._queueing.acquire()
+        self._disconnect()
+
+    def after_fork(self, *, child: bool) -> None:
+        if child:
+            self._pending.clear()  # of threads that are not here
+        for lock in (self._queueing, self._reading, self._writing):
+            lock.release()
 
     def _connected(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -301,33 +306,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-_open_ones: WeakSet[Database] = WeakSet()
-_forking: list[Database] = []
-
-
-def _before_fork() -> None:
-    for one in list(_open_ones):
-        one._writing.acquire()
-        one._reading.acquire()
-        one._queueing.acquire()
-        _forking.append(one)
-        one._disconnect()
-
-
-def _after_fork() -> None:
-    while _forking:
-        one = _forking.pop()
-        for lock in (one._queueing, one._reading, one._writing):
-            lock.release()
-
-
-def _in_child() -> None:
-    for one in _forking:
-        one._pending.clear()  # of threads that are not here
-    _after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

@@ -16,6 +16,7 @@ from attrs import define, field
 from chronoq.adapters.sqlite.bell import Bells
 from chronoq.adapters.sqlite.common import listed
 from chronoq.adapters.sqlite.database import Database
+from chronoq.adapters.sqlite.forks import guard
 from chronoq.adapters.sqlite.rows import HINTS
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.step import Step
@@ -33,7 +34,7 @@ class Hints:
 
     _seen: dict[str, int] = field(factory=lambda: defaultdict(int))
     _open: dict[str, int] = field(factory=lambda: defaultdict(int))
-    _guard: Lock = field(factory=Lock)
+    _guard: Lock = field(factory=guard)
 
     def take(self, counters: dict[str, int]) -> bool:
         """Take one hint, after the queues' counters were seen; whether there was one."""

@@ -1,0 +1,58 @@
+"""What is open or locked when a process forks: closed or free on both sides."""
+
+import os
+from threading import Lock
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Forked(Protocol):
+    """What is held still while the process forks."""
+
+    def before_fork(self) -> None: ...
+    def after_fork(self, *, child: bool) -> None: ...
+
+
+_open: WeakSet[Forked] = WeakSet()
+_guards: WeakSet[Lock] = WeakSet()
+_forking: list[Forked] = []
+_held: list[Lock] = []
+
+
+def watch(one: Forked) -> None:
+    _open.add(one)
+
+
+def forget(one: Forked) -> None:
+    _open.discard(one)
+
+
+def guard() -> Lock:
+    """A lock that no forked child finds taken. Whoever has it may wait for no other."""
+    lock = Lock()
+    _guards.add(lock)
+    return lock
+
+
+def _before() -> None:
+    for one in list(_open):
+        one.before_fork()
+        _forking.append(one)
+    for lock in list(_guards):
+        lock.acquire()
+        _held.append(lock)
+
+
+def _after(*, child: bool = False) -> None:
+    while _held:
+        _held.pop().release()
+    while _forking:
+        _forking.pop().after_fork(child=child)
+
+
+def _in_child() -> None:
+    _after(child=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)
