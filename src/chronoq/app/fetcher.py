@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 
 from attrs import define, field
@@ -64,6 +65,8 @@ class Fetcher:
     """When something was handed over last while nothing waited."""
     drained: Event = field(factory=Event)
     """Set when it is stopping and nothing is in hand any more."""
+    fresh: Sequence[Claim] = ()
+    """Granted, and not looked at before the next claim is under way."""
     idle: bool = False
     """Whether the last look found nothing to claim, with every queue asked and nothing in hand."""
 
@@ -72,6 +75,8 @@ class Fetcher:
 
     def step(self, now: datetime) -> datetime:
         """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
+        if self.unanswered or self.returning or self.stopping:
+            self._take_in(now)
         if self.unanswered:
             self.settle(now)
             self._recover(now)
@@ -86,26 +91,33 @@ class Fetcher:
             return self._isolate(now)
         self._unburden(now)
         self._return(now)
-        free = min(self.hands.free_slots(adrift=self.threads.adrift), 1 if self.wary else MOST)
+        free = min(self._free, 1 if self.wary else MOST)
         if not (free or self.heard):
             self.settle(now)
             return self._rest(now)
         self.heard = False
-        found, following = self._claim(free, now)
+        try:
+            granted, following = self._claim(free, now)
+        finally:
+            self._take_in(now)  # what was fresh, if there was no meanwhile
+        self.fresh, found = granted, len(granted)
         self.idle = not found and self.hands.empty
-        if len(found) < free:
+        if found < free:
             self.listen()
-        runs = [self.hands.take(claim) for claim in found]
-        suspect = next((run for run in runs if run.claim.crashes), None)
-        if suspect is not None:
-            return self._arrest(suspect, runs, now)
-        self._give(runs, now)
-        if self.wary and runs:
+        elif self._free and not self.wary:
+            return now  # there is more: it comes while these are looked at, and run
+        self._take_in(now)
+        if self.suspect in self.hands.held:
+            return self._isolate(now)
+        if self.wary and found:
             self.wary, self.heard = False, True
             return now
-        if len(found) == free and self.hands.free_slots(adrift=self.threads.adrift):
-            return now  # there is more: it comes while these run
         return min(following or now + POLL, self._rest(now))
+
+    @property
+    def _free(self) -> int:
+        """How many more jobs to hold."""
+        return max(0, self.hands.free_slots(adrift=self.threads.adrift) - len(self.fresh))
 
     def _rest(self, now: datetime) -> datetime:
         """The next look, when nothing calls for one before."""
@@ -160,14 +172,15 @@ class Fetcher:
             self.suspect = None
         self._return(now)
 
-    def _claim(self, free: int, now: datetime) -> tuple[list[Claim], datetime | None]:
+    def _claim(self, free: int, now: datetime) -> tuple[Sequence[Claim], datetime | None]:
         """Split `free` slots over the queues in rotation; go on with those that gave all they were asked for.
 
-        What waits in the outbox is settled on the way, in the same round trip as the first claim.
+        What waits in the outbox is settled on the way, in the same round trip as the first claim. What the
+        last one has granted is taken in while that is under way.
         """
         while len(self.hands.outbox) > MOST:
             self.settle(now)
-        found: list[Claim] = []
+        found: Sequence[Claim] = ()
         nexts: list[datetime] = []
         names = deque(self.queues)
         names.rotate(-self.turn)
@@ -181,7 +194,12 @@ class Fetcher:
             try:
                 with self._settling(batch) as answers:
                     claimed = self.queue.claim(
-                        wants, worker=self.worker, lease=self.lease, now=now, verdicts=batch
+                        wants,
+                        worker=self.worker,
+                        lease=self.lease,
+                        now=now,
+                        verdicts=batch,
+                        meanwhile=partial(self._take_in, now),
                     )
                     answers += claimed.settled
             except BackendError:
@@ -189,7 +207,7 @@ class Fetcher:
                 if not found:
                     raise
                 break  # what was granted before is ours, and has to run
-            found += claimed.claims
+            found = [*found, *claimed.claims] if found else claimed.claims
             if claimed.next:
                 nexts.append(claimed.next)
             if len(found) >= free:
@@ -215,6 +233,18 @@ class Fetcher:
                 self.queue.release(claims, now=now)
         self.unanswered.clear()
 
+    def _take_in(self, now: datetime) -> None:
+        """Look at what was granted: it starts, or, beside a suspect, goes back."""
+        fresh, self.fresh = self.fresh, ()
+        runs = [self.hands.take(claim) for claim in fresh]
+        suspect = next((run for run in runs if run.claim.crashes), None)
+        if self.suspect in self.hands.held:
+            self.returning += runs
+        elif suspect is not None:
+            self._arrest(suspect, runs)
+        elif runs:
+            self._give(runs, now)
+
     def _give(self, runs: Sequence[Run], now: datetime) -> None:
         if len(self.hands.held) - len(runs) <= self.hands.slots:
             self.fed = now
@@ -229,11 +259,10 @@ class Fetcher:
         for executor, batch in batches.values():
             executor.give(batch)
 
-    def _arrest(self, suspect: Run, runs: Sequence[Run], now: datetime) -> datetime:
+    def _arrest(self, suspect: Run, runs: Sequence[Run]) -> None:
         """Keep the one suspect; what came with it, and what has not started, goes back to where it stood."""
         self.suspect, self.isolated, self.wary = suspect, False, True
         self.returning += [*self._unstarted(), *(run for run in runs if run is not suspect)]
-        return self._isolate(now)
 
     def _isolate(self, now: datetime) -> datetime:
         """Let the suspect off as soon as nothing else is in hand."""

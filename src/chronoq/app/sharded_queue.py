@@ -9,7 +9,7 @@ from attrs import define, evolve, frozen
 
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
-from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, QueuePort, Submitted
+from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, QueuePort, Submitted, nothing
 from chronoq.domain.shards import whole
 from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Verdict
@@ -71,12 +71,15 @@ class ShardedQueue:
         lease: timedelta,
         now: datetime,
         verdicts: Sequence[tuple[Claim, Verdict]] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
         """The parts of a queue take turns; what some of them cannot give is asked of those that have more."""
         self._turn += 1
         asked = [one for queue, many in wants for one in self._shares(self.division.parts(queue), many)]
         ended = [(self._claim(claim), verdict) for claim, verdict in verdicts]
-        first = self.inner.claim(asked, worker=worker, lease=lease, now=now, verdicts=ended)
+        first = self.inner.claim(
+            asked, worker=worker, lease=lease, now=now, verdicts=ended, meanwhile=meanwhile
+        )
         claims = list(first.claims)
         if rest := self._rest(wants, asked, claims, now):
             claims += self.inner.claim(rest, worker=worker, lease=lease, now=now).claims

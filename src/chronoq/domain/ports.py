@@ -70,10 +70,15 @@ class Promoted:
 class Claimed:
     """The claims that were granted, when the next delayed job of those queues is due, and what was settled."""
 
-    claims: tuple[Claim, ...]
+    claims: Sequence[Claim]
+    """Some adapters read them only when they are looked at; how many there are is known before."""
     next: datetime | None
     settled: tuple[bool, ...] = ()
     """For each verdict that came along, what `settle` would have answered."""
+
+
+def nothing() -> None:
+    """What is done meanwhile, where nothing is."""
 
 
 class Clock(Protocol):
@@ -114,12 +119,14 @@ class QueuePort(Protocol):
         lease: timedelta,
         now: datetime,
         verdicts: Sequence[tuple[Claim, Verdict]] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
         """Lease up to so many ready jobs from each queue, after promoting what is due: by priority, then FIFO.
 
         Each is the worker's until `now + lease`, under a token one above its last. A paused queue
         grants none (Q9). `verdicts` are settled before, as `settle` does it, and travel in the same
-        round trip; when the answer is lost, both may have happened.
+        round trip; when the answer is lost, both may have happened. `meanwhile` is done while the answer
+        is on its way, by those who wait for one, else before; not at all where nothing could be asked.
         """
         ...
 

@@ -1,6 +1,6 @@
 """QueuePort in this process's memory: the reference for what each transition means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -10,7 +10,7 @@ from chronoq.adapters.memory.shelf import TOKENS, Entry, Shelf, fingerprint
 from chronoq.adapters.memory.sweep import swept
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
-from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted, nothing
 from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, crashed, excused, leads_to
 
@@ -48,7 +48,9 @@ class MemoryQueue:
         lease: timedelta,
         now: datetime,
         verdicts: Sequence[tuple[Claim, Verdict]] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
+        meanwhile()
         claims: list[Claim] = []
         nexts: list[datetime] = []
         with self.room as shelves:

@@ -16,6 +16,7 @@ from chronoq.adapters.redis.nodes import ClusterAddress, Nodes, Place
 from chronoq.adapters.redis.wire import Wire
 from chronoq.adapters.system import elapsed
 from chronoq.domain.errors import BackendError, Unreachable
+from chronoq.domain.ports import nothing
 from chronoq.domain.time import MS, ZERO
 
 T = TypeVar("T")
@@ -55,7 +56,10 @@ class Cluster:
     def run(self, operation: Operation[T]) -> T:
         return self.run_all([operation])[0]
 
-    def run_all(self, operations: Sequence[Operation[T]]) -> list[T]:
+    def run_all(
+        self, operations: Sequence[Operation[T]], *, meanwhile: Callable[[], None] = nothing
+    ) -> list[T]:
+        meanwhile()
         batch = Batch(operations, list(range(len(operations))))
         deadline, pause = elapsed() + PATIENCE, _SHORTEST
         while batch.todo:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Operation, Word
 from chronoq.domain.errors import BackendError
+from chronoq.domain.ports import nothing
 
 T = TypeVar("T")
 
@@ -36,8 +37,13 @@ class Link(Protocol):
 
     def run(self, operation: Operation[T]) -> T: ...
 
-    def run_all(self, operations: Sequence[Operation[T]]) -> list[T]:
-        """The answers, in order. On one server they are carried out in order too, on a cluster those of a slot."""
+    def run_all(
+        self, operations: Sequence[Operation[T]], *, meanwhile: Callable[[], None] = nothing
+    ) -> list[T]:
+        """The answers, in order. On one server they are carried out in order too, on a cluster those of a slot.
+
+        `meanwhile` is done while the answers are on their way, on a cluster before.
+        """
         ...
 
     def pop(self, lists: Sequence[str], seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The transitions of jobs on Redis: each is one script in the slot of its queue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -20,9 +20,9 @@ from chronoq.adapters.redis.server import HEAVY, Server
 from chronoq.adapters.redis.trouble import Lost
 from chronoq.adapters.redis.words import (
     KEPT,
+    Granted,
     Released,
     Runs,
-    claims_of,
     history,
     history_text,
     holder,
@@ -32,7 +32,7 @@ from chronoq.adapters.written import not_before, note_text, standing
 from chronoq.domain.errors import NotDurable, Unknown
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
-from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted, nothing
 from chronoq.domain.time import MS, from_ms, to_ms
 from chronoq.domain.verdict import Verdict
 
@@ -184,6 +184,7 @@ class Moves:
         lease: timedelta,
         now: datetime,
         verdicts: Sequence[tuple[Claim, Verdict]] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
         ends = endings(verdicts, keys=self.server.keys, scripts=self.server.scripts, now=now)
         until = to_ms(now + lease)
@@ -198,16 +199,12 @@ class Moves:
             args = (to_ms(now), size, until, worker, _PROMOTED_PER_CLAIM)
             # run twice, it would lease twice as much: a lost reply is left to the leases' end
             calls.append(Call(self.server.scripts["claim"], places, args, list, again=False, durable=True))
-        records = self.server.records
-        claims: list[Claim] = []
-        nexts: list[datetime] = []
-        replies = self.server.wire.run_all(calls)
+        replies = self.server.wire.run_all(calls, meanwhile=meanwhile)
         settled = ends.join(replies[: len(ends.calls)])
-        for (queue, _), reply in zip(parts, replies[len(ends.calls) :], strict=True):
-            claims += claims_of(queue, reply[1:], records, worker=worker, until=until, now=now)
-            if (due := _moment(reply[0])) is not None:
-                nexts.append(due)
-        return Claimed(tuple(claims), min(nexts, default=None), tuple(settled))
+        granted = list(zip([queue for queue, _ in parts], replies[len(ends.calls) :], strict=True))
+        nexts = [due for _, reply in granted if (due := _moment(reply[0])) is not None]
+        claims = Granted(granted, self.server.records, worker=worker, until=until, now=now)
+        return Claimed(claims, min(nexts, default=None), tuple(settled))
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         until = to_ms(now + lease)

@@ -18,6 +18,7 @@ from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Call, Operation, Stream, Word, popping
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
+from chronoq.domain.ports import nothing
 
 T = TypeVar("T")
 
@@ -57,8 +58,10 @@ class Wire:
     def run(self, operation: Operation[T]) -> T:
         return self.run_all([operation])[0]
 
-    def run_all(self, operations: Sequence[Operation[T]]) -> list[T]:
-        """The answers, in order, in one round trip.
+    def run_all(
+        self, operations: Sequence[Operation[T]], *, meanwhile: Callable[[], None] = nothing
+    ) -> list[T]:
+        """The answers, in order, in one round trip; `meanwhile` is done when they have been asked for.
 
         A lost answer is asked for once more where that does no harm; a server that is merely slow
         is not asked again.
@@ -66,7 +69,7 @@ class Wire:
         if not operations:
             return []
         try:
-            replies = self._replies(operations)
+            replies = self._replies(operations, meanwhile)
         except trouble.Lost as error:
             if not isinstance(error.__cause__, ConnectionEnded) or not all(one.again for one in operations):
                 raise
@@ -148,15 +151,19 @@ class Wire:
             return trouble.unopened(self.address, error)
         return trouble.refused(self.address, error) or trouble.unreachable(self.address, error)
 
-    def _replies(self, operations: Sequence[Operation[T]]) -> list[Any]:
-        replies = self.replies(operations)
+    def _replies(
+        self, operations: Sequence[Operation[T]], meanwhile: Callable[[], None] = nothing
+    ) -> list[Any]:
+        replies = self.replies(operations, meanwhile)
         for reply in replies:
             if isinstance(reply, Exception):
                 error = trouble.refused(self.address, reply) or BackendError(str(reply))
                 raise error from (None if error is reply else reply)
         return replies
 
-    def replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+    def replies(
+        self, operations: Sequence[Operation[Any]], meanwhile: Callable[[], None] = nothing
+    ) -> list[Any]:
         """As the server gave them, in one round trip; what it refused is redis-py's exception in that place.
 
         What is not confirmed to be durable has `NotDurable` in its place.
@@ -169,7 +176,7 @@ class Wire:
             if last:
                 self._meet(connection, last)
                 last = last if last.words else None
-            replies = self._answers(connection, operations, [last.words] if last else [])
+            replies = self._answers(connection, operations, [last.words] if last else [], meanwhile)
             broken = any(isinstance(reply, Exception) and trouble.leaves(reply) for reply in replies)
         finally:
             # replies that nobody read would answer somebody else's question
@@ -193,13 +200,17 @@ class Wire:
             self._met.add(connection)
 
     def _answers(
-        self, connection: Line, operations: Sequence[Operation[T]], last: list[Sequence[Word]]
+        self,
+        connection: Line,
+        operations: Sequence[Operation[T]],
+        last: list[Sequence[Word]],
+        meanwhile: Callable[[], None],
     ) -> list[Any]:
         """One for each, after sending what the server has forgotten: what it does not know it has not run."""
         # a script's first use brings its text: sent after a refusal, it would come behind the rest of its batch
         step_by_step = isinstance(operations, Stream)
         requests = chain(_in_full(operations, self._brought), last)
-        replies = self._exchange(connection, requests, step_by_step=step_by_step)
+        replies = self._exchange(connection, requests, step_by_step=step_by_step, meanwhile=meanwhile)
         for _ in range(FORGOTTEN):
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not unknown:
@@ -212,7 +223,12 @@ class Wire:
         return replies
 
     def _exchange(
-        self, connection: Line, requests: Iterable[Sequence[Word]], *, step_by_step: bool = False
+        self,
+        connection: Line,
+        requests: Iterable[Sequence[Word]],
+        *,
+        step_by_step: bool = False,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Any]:
         """One reply, or the server's error, for each request. Sent together, or in pieces as they are made."""
         asked, ready, size = 0, list[bytes](), 0
@@ -225,6 +241,7 @@ class Wire:
                     ready, size = [], 0
             if ready:
                 connection.send_packed_command([b"".join(ready)], check_health=False)
+            meanwhile()
             return [_reply(connection) for _ in range(asked)]
         except (RedisError, OSError) as error:
             self.on_loss()

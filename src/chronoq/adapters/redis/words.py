@@ -1,9 +1,9 @@
 """Claims and verdicts in the words of the scripts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, assert_never, overload
 
 from attrs import field, frozen
 
@@ -85,20 +85,46 @@ class Runs:
         return self.fixed + len(self.names), schedule
 
 
-def claims_of(
-    queue: str, reply: Sequence[Any], records: Records, *, worker: str, until: int, now: datetime
-) -> list[Claim]:
-    """The claims that the claim script granted."""
-    ends = from_ms(until)
-    claims = []
-    for key, record, past in zip(*reply, strict=True):
-        job = records.read_job(JobId(queue, key.decode()), record, now=now)
-        if past:
-            token, excused_, crashes = map(int, past.split(b":")[:3])
-            claims.append(Claim(job, token, token - excused_, worker, ends, crashes))
-        else:
-            claims.append(Claim(job, 1, 1, worker, ends))
-    return claims
+class Granted(Sequence[Claim]):
+    """What the claim script granted, in its answers for some queues: read when it is looked at."""
+
+    def __init__(
+        self, answers: Sequence[tuple[str, Any]], records: Records, *, worker: str, until: int, now: datetime
+    ) -> None:
+        self._answers, self._records = answers, records
+        self._worker, self._until, self._now = worker, until, now
+        self._length = sum(len(reply[1]) for _, reply in answers)
+        self._read: list[Claim] | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, at: int) -> Claim: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Claim]: ...
+    def __getitem__(self, at: int | slice) -> Claim | list[Claim]:
+        return self._claims[at]
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(self._claims)
+
+    @property
+    def _claims(self) -> list[Claim]:
+        if self._read is None:
+            self._read = [claim for queue, reply in self._answers for claim in self._of(queue, reply)]
+            self._answers = ()
+        return self._read
+
+    def _of(self, queue: str, reply: Sequence[Any]) -> Iterator[Claim]:
+        records, worker, now, ends = self._records, self._worker, self._now, from_ms(self._until)
+        for key, record, past in zip(*reply[1:], strict=True):
+            job = records.read_job(JobId(queue, key.decode()), record, now=now)
+            if past:
+                token, excused_, crashes = map(int, past.split(b":")[:3])
+                yield Claim(job, token, token - excused_, worker, ends, crashes)
+            else:
+                yield Claim(job, 1, 1, worker, ends)
 
 
 def done_call(

@@ -17,7 +17,7 @@ from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.sqlite.waits import Hints
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
-from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted
+from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted, nothing
 from chronoq.domain.sweep import Swept
 from chronoq.domain.time import from_ms, to_ms
 from chronoq.domain.verdict import Verdict
@@ -89,7 +89,9 @@ class Moves:
         lease: timedelta,
         now: datetime,
         verdicts: Sequence[tuple[Claim, Verdict]] = (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
+        meanwhile()
         until = now + lease
 
         def work(step: Step) -> tuple[Claimed, list[Row]]:
