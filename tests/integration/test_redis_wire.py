@@ -214,6 +214,26 @@ def test_forgotten_scripts_are_sent_again(any_redis_url: str, any_redis: Server)
     backend.close()
 
 
+def test_the_server_works_on_a_claim_while_something_else_is_done(
+    any_redis_url: str, any_redis: Server
+) -> None:
+    backend, other = open_backend(any_redis_url), open_backend(any_redis_url)
+    backend.queue.submit([job("a"), job("b")], now=NOW)
+    seen = list[list[str]]()
+
+    def look() -> None:
+        running = eventually(lambda: other.queue.find("mail", State.RUNNING, now=NOW, mark="", limit=9).items)
+        seen.append([one.job.id.key for one in running])
+
+    granted = backend.queue.claim([("mail", 5)], worker="w", lease=LEASE, now=NOW, meanwhile=look)
+    assert seen == [["a", "b"]]
+    assert len(granted.claims) == 2
+    assert [claim.id.key for claim in granted.claims] == ["a", "b"]
+    assert (granted.claims[1].token, granted.claims[:1]) == (1, list(granted.claims)[:1])
+    backend.close()
+    other.close()
+
+
 class Counting(Wire):
     """Counts its round trips."""
 

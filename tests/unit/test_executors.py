@@ -162,6 +162,26 @@ def test_a_loop_that_a_handler_blocks_does_not_turn_and_its_job_has_a_deadline_a
     eventually(shop.coroutines.turns)
 
 
+def test_jobs_that_end_at_once_are_run_by_one_thread_until_one_of_them_does_not(shop: Shop) -> None:
+    shop.hands.pace.brisk = 1.0
+    names, together = list[str](), threading.Barrier(2)
+
+    def note(key: str) -> None:
+        names.append(threading.current_thread().name)
+        if key == "meet":
+            together.wait(20)
+
+    shop.registry.add(TaskDef("note", note, "default"))
+    shop.threads.give([shop.run(f"j{number}", "note") for number in range(500)])
+    eventually(lambda: len(shop.hands.outbox) == 500)
+    assert len(set(names)) == 1
+    assert not shop.threads.alone.is_set()
+    shop.threads.give([shop.run("meet", "note"), *(shop.run(f"k{n}", "note") for n in range(50))])
+    shop.threads.give([shop.run("meet", "note")])
+    eventually(lambda: len(shop.hands.outbox) == 552)
+    assert len(set(names)) == 2
+
+
 def test_threads_end_when_they_are_stopped() -> None:
     shop = Shop(2)
     before = set(threading.enumerate())

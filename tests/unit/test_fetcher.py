@@ -147,9 +147,63 @@ def test_while_there_is_more_than_one_claim_brings_it_asks_again_at_once() -> No
     bench.hands.pace.mean = 0.0001  # as after many short jobs: a hundred for each slot
     bench.put(*(f"j{number}" for number in range(900)))
     assert bench.fetch() == 0 * S
-    assert len(bench.hands.held) == MOST
+    assert bench.counts().running == MOST
     assert bench.fetch() > 0 * S
-    assert len(bench.hands.held) == 800
+    assert bench.counts().running == len(bench.hands.held) == 800
+
+
+def overflowing(bench: Bench) -> None:
+    """One claim has brought all that it asked for, and there is more."""
+    bench.hands.pace.mean = 0.0001
+    bench.put(*(f"j{number:03}" for number in range(900)))
+    assert bench.fetch() == 0 * S
+    assert not bench.threads.waiting
+
+
+def test_what_a_full_claim_brought_is_handed_over_while_the_next_is_under_way() -> None:
+    bench, breathed = Bench(slots=8), list[tuple[int, int]]()
+    bench.fetcher.breathe = lambda many: breathed.append((many, len(bench.threads.waiting)))
+    overflowing(bench)
+    bench.fetch()
+    assert breathed == [(MOST, MOST)]
+    assert [run.claim.id.key for run in bench.threads.waiting] == [f"j{number:03}" for number in range(800)]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_a_full_claim_brought_runs_though_the_next_one_fails(after: bool) -> None:
+    bench = Bench(slots=8)
+    overflowing(bench)
+    bench.outage.fail("claim", after=after)
+    with pytest.raises(Unreachable):
+        bench.fetch()
+    bench.outage.heal()
+    assert len(bench.threads.waiting) == MOST
+    while not bench.fetcher.idle:
+        bench.work()
+        bench.fetch()
+    assert (bench.counts().done, len(bench.ran)) == (900, 900)
+
+
+def test_what_a_full_claim_brought_goes_back_when_the_worker_stops() -> None:
+    bench = Bench(slots=8)
+    overflowing(bench)
+    bench.fetcher.stopping = True
+    bench.fetch()
+    assert bench.counts().ready == 900
+    assert bench.fetcher.drained.is_set()
+
+
+def test_a_suspect_in_a_full_claim_sends_back_what_the_next_one_brings() -> None:
+    bench = Bench(slots=8)
+    crashed(bench, "poison")
+    overflowing(bench)
+    bench.fetch()
+    assert [run.claim.id.key for run in bench.threads.waiting] == ["poison"]
+    assert (bench.counts().running, bench.counts().ready) == (1, 900)
+    while not bench.fetcher.idle:
+        bench.work()
+        bench.fetch()
+    assert bench.counts().done == 901
 
 
 def test_it_looks_again_when_the_next_delayed_job_is_due() -> None:

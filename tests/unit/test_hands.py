@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 from attrs import define
@@ -54,6 +55,37 @@ def test_among_short_jobs_one_that_was_kept_waiting_hardly_counts() -> None:
     assert pace.depth == Pace.DEEPEST
     pace.saw(timedelta(milliseconds=40))
     assert pace.depth >= Pace.DEEPEST // 2
+
+
+def test_where_nearly_all_jobs_end_at_once_that_is_known_until_they_do_not() -> None:
+    pace = Pace()
+    assert not pace.instant
+    for _ in range(500):
+        pace.saw(timedelta(microseconds=100))
+    assert pace.instant
+    for _ in range(50):
+        pace.saw(timedelta(milliseconds=1))
+    assert not pace.instant
+
+
+def test_nobody_waits_for_jobs_of_which_it_is_not_known_that_they_end_at_once() -> None:
+    hands = Hands(1)
+    hands.take(claim())
+    hands.breathe(10**9)
+
+
+def test_who_waits_for_jobs_that_end_at_once_goes_on_with_the_end_of_the_last() -> None:
+    hands = Hands(1)
+    hands.pace.brisk = 1.0
+    runs = [hands.take(claim()), hands.take(claim())]
+    waiting = threading.Thread(target=hands.breathe, args=(10**9,))
+    waiting.start()
+    hands.finish(runs[0], Done(), now=NOW)
+    assert waiting.is_alive()
+    hands.finish(runs[1], Done(), now=NOW)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    hands.breathe(10**9)  # nothing is held: nothing to wait for
 
 
 def test_when_jobs_become_long_fewer_are_held_soon() -> None:

@@ -16,6 +16,9 @@ from attrs import define, field
 from chronoq.app.hands import Run
 from chronoq.app.runner import Runner
 
+MOMENT = 0.002
+"""Seconds in which a run begins, where one after the other is done at once."""
+
 
 class Executor(Protocol):
     def start(self) -> None: ...
@@ -44,6 +47,9 @@ class Threads:
 
     A thread is woken by a ring of the bell, and goes on until nothing waits. Each that starts a run while
     others wait rings for one more, so that short runs cost no ring each, and a long one holds up none.
+
+    Where runs take no time at all, threads would only take the interpreter from each other. Then one goes
+    on alone, and a watch rings for another as soon as no run has begun for a moment.
     """
 
     runner: Runner
@@ -51,6 +57,11 @@ class Threads:
     waiting: deque[Run] = field(factory=deque)
     bell: "SimpleQueue[bool]" = field(factory=SimpleQueue)
     """True: there is something to do. False: end."""
+    begun: int = 0
+    """How many runs have begun, more or less: whether it grows is what counts."""
+    alone: threading.Event = field(factory=threading.Event)
+    """Set while one thread goes on alone."""
+    stopped: bool = False
     current: dict[int, Run | None] = field(factory=dict)
 
     def start(self) -> None:
@@ -59,17 +70,21 @@ class Threads:
             threading.Thread(
                 target=self._work, args=(slot,), name=f"chronoq-runner-{slot}", daemon=True
             ).start()
+        threading.Thread(target=self._watch, name="chronoq-watch", daemon=True).start()
 
     def give(self, runs: list[Run]) -> None:
         for run in runs:
             run.on_thread = True
         self.waiting.extend(runs)
-        self.bell.put(True)
+        if not self.alone.is_set():
+            self.bell.put(True)
 
     def take_back(self) -> list[Run]:
         return _all(self.waiting)
 
     def stop(self) -> None:
+        self.stopped = True
+        self.alone.set()
         for _ in range(self.slots):
             self.bell.put(False)
 
@@ -97,15 +112,39 @@ class Threads:
 
     def _next(self, last: Run | None) -> Run | None:
         """The next run; it starts when `last` has ended, which saves a look at the clock."""
-        try:
-            run = self.waiting.popleft()
-        except IndexError:
+        run = self._first()
+        if run is None and self.alone.is_set():
+            self.alone.clear()  # from here on whoever gives rings; what was given before is taken here
+            run = self._first()
+        if run is None:
             return None
-        if self.waiting and self.bell.empty():
-            self.bell.put(True)
+        self.begun += 1
+        if self.waiting and not self.alone.is_set():
+            if self.runner.hands.pace.instant:
+                self.alone.set()
+            elif self.bell.empty():
+                self.bell.put(True)
         if last is not None:
             run.started = last.ended
         return run
+
+    def _first(self) -> Run | None:
+        try:
+            return self.waiting.popleft()
+        except IndexError:
+            return None
+
+    def _watch(self) -> None:
+        """While one thread goes on alone, look now and then whether it does."""
+        pause = threading.Event()
+        while not self.stopped:
+            self.alone.wait()
+            seen = self.begun
+            pause.wait(MOMENT)
+            if self.begun == seen or not self.runner.hands.pace.instant:
+                self.alone.clear()
+                if self.waiting:
+                    self.bell.put(True)
 
 
 def _all(waiting: deque[Run]) -> list[Run]:

@@ -49,6 +49,8 @@ class Fetcher:
     processes: Executor | None = None
     listen: Callable[[], None] = lambda: None
     """Ask to be woken when there is work."""
+    breathe: Callable[[int], None] = lambda many: None
+    """Let so many runs end first, if they are of those that end at once."""
     heard: bool = True
     stopping: bool = False
     suspect: Run | None = None
@@ -199,7 +201,7 @@ class Fetcher:
                         lease=self.lease,
                         now=now,
                         verdicts=batch,
-                        meanwhile=partial(self._take_in, now),
+                        meanwhile=partial(self._meanwhile, now),
                     )
                     answers += claimed.settled
             except BackendError:
@@ -232,6 +234,13 @@ class Fetcher:
             if claims:
                 self.queue.release(claims, now=now)
         self.unanswered.clear()
+
+    def _meanwhile(self, now: datetime) -> None:
+        """Hand over what the last claim granted, and let it run: the next answer can wait for that moment."""
+        many = len(self.fresh)
+        self._take_in(now)
+        if many:
+            self.breathe(many)
 
     def _take_in(self, now: datetime) -> None:
         """Look at what was granted: it starts, or, beside a suspect, goes back."""

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from threading import Event
 
 from attrs import define, field
 
@@ -10,6 +11,9 @@ from chronoq.app.context import Context
 from chronoq.domain.job import Claim
 from chronoq.domain.time import EPOCH, ZERO
 from chronoq.domain.verdict import Verdict
+
+AT_ONCE = 25e-6
+"""Seconds, twice as long as a run takes that does nothing."""
 
 
 class Run:
@@ -53,19 +57,31 @@ class Pace:
     """How many jobs to hold for each slot: about `HOLD` of work, by the durations seen lately."""
 
     mean: float = 1.0
+    brisk: float = 0.0
+    """How many of the last hundred or so took no time worth mentioning."""
 
     HOLD = 0.05
     DEEPEST = 100
     SHORT = 0.005
+    INSTANT = timedelta(microseconds=150)
+    """A clock may tell the time in steps of a hundred."""
 
     def saw(self, length: timedelta) -> None:
+        instant = length < self.INSTANT
+        self.brisk += (instant - self.brisk) * 0.01
         # of the last ten; of the last hundred where all are short: one whose thread had to wait for the
         # others would else count for more than it is
-        self.mean += (length.total_seconds() - self.mean) * (0.1 if self.mean > self.SHORT else 0.01)
+        seconds = 0.0 if instant else length.total_seconds()
+        self.mean += (seconds - self.mean) * (0.1 if self.mean > self.SHORT else 0.01)
 
     def saw_longer(self, length: timedelta) -> None:
         """Something runs that long already: hold no more than fits, whatever was seen before."""
         self.mean = max(self.mean, length.total_seconds())
+
+    @property
+    def instant(self) -> bool:
+        """Whether nearly all end at once: threads that run such would only take the interpreter from each other."""
+        return self.brisk > 0.9
 
     @property
     def depth(self) -> int:
@@ -78,6 +94,8 @@ class Hands:
 
     slots: int
     changed: Callable[[], None] = lambda: None
+    through: Event = field(factory=Event)
+    """Set when nothing is held any more."""
     held: set[Run] = field(factory=set)
     ending: set[Run] = field(factory=set)
     """On their way from `held` to `outbox`."""
@@ -112,8 +130,17 @@ class Hands:
         self.moved = now
         self.outbox.append((run.claim, verdict))
         self.ending.discard(run)
+        if not self.held:
+            self.through.set()
         self.changed()
         return True
+
+    def breathe(self, many: int) -> None:
+        """Wait until nothing is held, if all end at once: for as long as `many` of those may take."""
+        if self.pace.instant:
+            self.through.clear()
+            if self.held:
+                self.through.wait(many * AT_ONCE)
 
     def drop(self, run: Run) -> bool:
         """Let go without a verdict. False: it is not held any more."""

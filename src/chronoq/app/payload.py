@@ -17,6 +17,7 @@ DEPTH = 100
 """How deep lists and objects may lie in each other: deeper ones would exhaust the stack of those who walk them."""
 
 _LONG_NUMBER = re.compile(rb"\d{19}")
+_DIGITS = b"0123456789"
 
 
 @lru_cache(maxsize=1)
@@ -125,9 +126,14 @@ def decoded(data: bytes) -> Any:
     value = orjson.loads(data)
     if _deep(data):
         raise ValueError(f"it is nested more than {DEPTH} levels deep")
-    if _LONG_NUMBER.search(data) and _has_huge(data):
+    if _many_digits(data) and _LONG_NUMBER.search(data) and _has_huge(data):
         raise ValueError("an integer is longer than 64 bits")
     return value
+
+
+def _many_digits(data: bytes) -> bool:
+    """Whether there are enough for a long number, anywhere: to count them takes a fifth of a search."""
+    return len(data) - len(data.translate(None, _DIGITS)) >= 19
 
 
 def _has_huge(data: bytes) -> bool:

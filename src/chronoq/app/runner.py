@@ -91,7 +91,11 @@ class Runner:
         if isinstance(started, tuple):
             task, (args, kwargs) = started
             try:
-                value = copy_context().run(_called, run, task, args, kwargs)
+                own = copy_context()  # what a handler sets in it ends with its run
+                own.run(enter, run.context)
+                if task.signature.takes_context:
+                    args = [run.context, *args]
+                value = own.run(task.fn, *args, **kwargs)
                 verdict = self._normal(run, task, value)
             except BaseException as error:  # SystemExit in a handler ends the job, not the worker
                 verdict = self._raised(run, error)
@@ -106,7 +110,12 @@ class Runner:
             task, (args, kwargs) = started
             limit = run.claim.job.options.timeout
             try:
-                called = _called(run, task, args, kwargs)
+                enter(run.context)
+                called = (
+                    task.fn(run.context, *args, **kwargs)
+                    if task.signature.takes_context
+                    else task.fn(*args, **kwargs)
+                )
                 value = await (_within(limit, called) if limit else called)
                 verdict = self._normal(run, task, value)
             except _Overrun:
@@ -221,11 +230,6 @@ class Runner:
         if log.isEnabledFor(level):
             log.log(level, "%s", line(run.claim, verdict, now - (run.started or now), now=now))
         return True
-
-
-def _called(run: Run, task: TaskDef, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    enter(run.context)
-    return task.fn(run.context, *args, **kwargs) if task.signature.takes_context else task.fn(*args, **kwargs)
 
 
 class _Overrun(BaseException):

@@ -95,6 +95,7 @@ class Worker:
         self.hands.changed = self.loops["fetcher"].ring
         runner.watch = self.loops["heart"].ring
         self.fetcher.listen = self.ear.wanted.set
+        self.fetcher.breathe = self.hands.breathe
 
     def start(self) -> None:
         self.threads.start()

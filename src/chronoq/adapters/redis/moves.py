@@ -204,7 +204,7 @@ class Moves:
         granted = list(zip([queue for queue, _ in parts], replies[len(ends.calls) :], strict=True))
         nexts = [due for _, reply in granted if (due := _moment(reply[0])) is not None]
         claims = Granted(granted, self.server.records, worker=worker, until=until, now=now)
-        return Claimed(claims, min(nexts, default=None), tuple(settled))
+        return Claimed(claims or (), min(nexts, default=None), tuple(settled))
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         until = to_ms(now + lease)

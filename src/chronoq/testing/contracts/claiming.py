@@ -118,6 +118,23 @@ class Claiming(Chapter):
         ]
         assert queue.endings([jid("a")], now=NOW + S) == [Ending(jid("a"), State.DONE, NOW + S, b"1")]
 
+    def test_what_is_done_meanwhile_is_done_once_before_the_claim_has_its_answer(
+        self, queue: QueuePort
+    ) -> None:
+        add(queue, "a")
+        add(queue, "b", name="other")
+        done = list[str]()
+        granted = queue.claim(
+            [(MAIL, 5), ("other", 5)],
+            worker="w1",
+            lease=LEASE,
+            now=NOW,
+            meanwhile=lambda: done.append("meanwhile"),
+        )
+        done.append("answer")
+        assert keys(granted.claims) == ["a", "b"]
+        assert done == ["meanwhile", "answer"]
+
     def test_what_was_settled_with_a_claim_is_told_verdict_by_verdict(self, queue: QueuePort) -> None:
         """Q5: of queues that are claimed from, and of others; and twice is once"""
         queue.submit([job("x", queue="other"), job("y", queue="other")], now=NOW)
