@@ -47,12 +47,12 @@ class OneSlot:
 
     link: Link
 
-    def run_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+    def run_all(self, operations: Sequence[Operation[Any]], **how: Any) -> list[Any]:
         for one in operations:
             keys = one.keys if isinstance(one, Call) else [one.key or ""]
             slots = {key_slot(key.encode()) for key in keys}
             assert len(slots) == 1, f"keys of {len(slots)} slots: {keys}"
-        return self.link.run_all(operations)
+        return self.link.run_all(operations, **how)
 
     def run(self, operation: Operation[Any]) -> Any:
         return self.run_all([operation])[0]

@@ -350,9 +350,8 @@ def poison_is_tried_for_ever(world: World) -> None:
 
 @flaw("L3", near=16)
 def suspects_run_among_others(world: World) -> None:
-    def arrest(self: Fetcher, suspect: Any, runs: Any, now: Any) -> Any:
-        self._give(runs, now)
-        return now
+    def arrest(self: Fetcher, suspect: Any, runs: Any) -> None:
+        self._give(runs, self.fed)
 
     world.patch(Fetcher, "_arrest", arrest)
 

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from chronoq.domain.identity import Identity
 from chronoq.domain.job import Claim, Job
-from chronoq.domain.ports import Claimed
+from chronoq.domain.ports import Claimed, nothing
 from chronoq.domain.schedule import Cursor, Firing, Schedule
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze
 from chronoq.testing.outage import lost
@@ -51,7 +51,9 @@ class Wire:
         getattr(self.true, verb)  # only what there is
         call = self.call
 
-        def called(*args: Any, **kwargs: Any) -> Any:
+        def called(*args: Any, meanwhile: Callable[[], None] = nothing, **kwargs: Any) -> Any:
+            if self.process.alive:
+                meanwhile()  # by the caller itself: no fault of the way there or back touches it
             return call(verb, args, kwargs)
 
         self.__dict__[verb] = called

@@ -121,15 +121,10 @@ class Claiming(Chapter):
     def test_what_is_done_meanwhile_is_done_once_before_the_claim_has_its_answer(
         self, queue: QueuePort
     ) -> None:
-        add(queue, "a")
-        add(queue, "b", name="other")
+        add(queue, "a", "b")
         done = list[str]()
         granted = queue.claim(
-            [(MAIL, 5), ("other", 5)],
-            worker="w1",
-            lease=LEASE,
-            now=NOW,
-            meanwhile=lambda: done.append("meanwhile"),
+            [(MAIL, 5)], worker="w1", lease=LEASE, now=NOW, meanwhile=lambda: done.append("meanwhile")
         )
         done.append("answer")
         assert keys(granted.claims) == ["a", "b"]
