@@ -10,6 +10,7 @@ from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.ports import Fired, StorePort
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
 from chronoq.domain.shards import whole
+from chronoq.domain.stream import Stream
 from chronoq.domain.sweep import Swept
 
 
@@ -40,14 +41,14 @@ class ShardedStore:
         return [evolve(due, stored=_seen(due.stored)) for due in found], earliest
 
     def fire(self, firings: Sequence[Firing], *, fence: int | None, now: datetime) -> list[Fired]:
-        placed = [
+        placed = Stream(
             evolve(
                 firing,
                 id=self._id(firing.id),
                 jobs=tuple(placed_job(job, self.division) for job in firing.jobs),
             )
             for firing in firings
-        ]
+        )
         return self.inner.fire(placed, fence=fence, now=now)
 
     def get(self, ids: Sequence[ScheduleId]) -> list[Stored | None]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from attrs import define, field
@@ -12,6 +12,7 @@ from chronoq.domain.identity import ScheduleId
 from chronoq.domain.lease import Lease
 from chronoq.domain.ports import Fired, LockPort, QueuePort, StorePort
 from chronoq.domain.schedule import Due, Firing, Happened
+from chronoq.domain.stream import Stream
 
 log = logging.getLogger("chronoq.scheduler")
 
@@ -112,16 +113,8 @@ class Ticker:
     def _fire(self, found: Sequence[Due], now: datetime) -> dict[str, datetime]:
         """Fire these schedules. When to look at their queues again: at once, unless all that is left there rests."""
         fence = self.lease.token if self.lease else 0
-        firings: list[Firing] = []
         again: dict[str, datetime] = {}
-        for due in found:
-            queue, firing = due.stored.id.queue, self._firing(due, now)
-            if firing is not None:
-                firings.append(firing)
-                again[queue] = now
-            else:
-                rest = self.rests[due.stored.id]
-                again[queue] = min(rest, again.get(queue, rest))
+        firings = Stream(self._decided(found, now, again))  # the store takes the first while the last are decided
         answers = self.store.fire(firings, fence=fence, now=now) if firings else []
         for firing, answer in zip(firings, answers, strict=True):
             if answer is Fired.STALE and self.lease is not None:
@@ -129,6 +122,19 @@ class Ticker:
             elif answer is Fired.YES:
                 self._after(firing, now)
         return again
+
+    def _decided(
+        self, found: Sequence[Due], now: datetime, again: dict[str, datetime]
+    ) -> Iterator[Firing]:
+        """The steps of those that do not rest; into `again`, when to look at each queue again."""
+        for due in found:
+            queue, firing = due.stored.id.queue, self._firing(due, now)
+            if firing is not None:
+                again[queue] = now
+                yield firing
+            else:
+                rest = self.rests[due.stored.id]
+                again[queue] = min(rest, again.get(queue, rest))
 
     def _firing(self, due: Due, now: datetime) -> Firing | None:
         """The step of one schedule. One that fails again and again is set aside, and delays nobody."""

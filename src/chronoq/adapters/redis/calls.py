@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Generic, TypeAlias, TypeVar, overload
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -97,34 +97,6 @@ class Command(Generic[T]):
 
 
 Operation: TypeAlias = Call[T] | Command[T]
-
-
-class Stream(Sequence[Operation[T]]):
-    """Operations that are made only when they are looked at.
-
-    A wire sends what it has before it looks at the next one, if that is worth it, so that the server works
-    on the first while the last are still made.
-    """
-
-    def __init__(self, makers: Sequence[Callable[[], Operation[T]]]) -> None:
-        self._makers = makers
-        self._made: list[Operation[T]] = []
-
-    def __len__(self) -> int:
-        return len(self._makers)
-
-    @overload
-    def __getitem__(self, at: int) -> Operation[T]: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Operation[T]]: ...
-    def __getitem__(self, at: int | slice) -> Operation[T] | list[Operation[T]]:
-        if isinstance(at, slice):
-            return list(self)[at]
-        place = range(len(self))[at]
-        while len(self._made) <= place:
-            self._made.append(self._makers[len(self._made)]())
-        return self._made[place]
-
 
 _WITHOUT_KEYS = frozenset(
     {"ACL", "CLIENT", "CLUSTER", "CONFIG", "DBSIZE", "INFO", "LATENCY", "MEMORY", "PING", "ROLE", "TIME"}

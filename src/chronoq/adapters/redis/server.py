@@ -1,16 +1,17 @@
 """What the ports share: one server, and how to spread a batch over its queues."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
 from chronoq.adapters.records import Records
-from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts, Stream
+from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.link import Link
 from chronoq.adapters.redis.names import QueueNames
+from chronoq.domain.stream import Stream
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -50,13 +51,29 @@ class Server:
             return spread.join(self.wire.run_all(spread.calls))
         return spread.join(self.wire.run_all([*first, *spread.calls])[len(first) :])
 
+    def stream(
+        self,
+        items: Iterable[Item],
+        *,
+        queue: Callable[[Item], str],
+        call: Callable[[str, list[Item]], Operation[list[T]]],
+        weight: Callable[[Item], int],
+    ) -> list[T]:
+        """As `spread`, for items that are still being made, those of a queue one after the other.
+
+        What fills a call is on its way before the items of the next one are made.
+        """
+        parts = consecutive(items, queue, weight)
+        answers = self.wire.run_all(Stream(call(queue(part[0]), part) for part in parts))
+        return [answer for part in answers for answer in part]
+
 
 @frozen
 class Spread(Generic[T]):
     """A batch as calls, a call or more for each queue; `spots`: which items each one is about."""
 
     queues: list[str]
-    calls: Stream[list[T]]
+    calls: Stream[Operation[list[T]]]
     spots: list[Sequence[int]]
 
     @classmethod
@@ -73,11 +90,7 @@ class Spread(Generic[T]):
             all[queue(item)].append(spot)
         weights = list(map(weight, items))
         parts = [(name, part) for name, spots in all.items() for part in portions(spots, weights)]
-
-        def maker(name: str, part: Sequence[int]) -> Callable[[], Operation[list[T]]]:
-            return lambda: call(name, [items[at] for at in part])
-
-        calls = Stream([maker(name, part) for name, part in parts])
+        calls = Stream(call(name, [items[at] for at in part]) for name, part in parts)
         return cls(list(all), calls, [part for _, part in parts])
 
     def join(self, replies: Sequence[list[T]]) -> list[T]:
@@ -107,3 +120,19 @@ def portions(spots: Sequence[int], weights: Sequence[int]) -> Iterator[Sequence[
         load += weights[spot]
     if portion:
         yield portion
+
+
+def consecutive(
+    items: Iterable[Item], queue: Callable[[Item], str], weight: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    """Neighbours of one queue, in lists that weigh at most `AT_ONCE`, or hold one item. Looks one item ahead."""
+    part: list[Item] = []
+    load = 0
+    for item in items:
+        load += weight(item)
+        if part and (load > AT_ONCE or queue(item) != queue(part[0])):
+            yield part
+            part, load = [], weight(item)
+        part.append(item)
+    if part:
+        yield part

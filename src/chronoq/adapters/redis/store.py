@@ -81,7 +81,7 @@ class RedisStore:
         return found, [following for *_, following in looks]
 
     def fire(self, firings: Sequence[Firing], *, fence: int | None, now: datetime) -> list[Fired]:
-        return self.server.spread(
+        return self.server.stream(
             firings,
             queue=lambda firing: firing.id.queue,
             call=lambda queue, part: self._fire(queue, part, fence, now),

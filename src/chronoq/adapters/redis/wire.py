@@ -15,10 +15,11 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
-from chronoq.adapters.redis.calls import Call, Operation, Stream, Word, popping
+from chronoq.adapters.redis.calls import Call, Operation, Word, popping
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 from chronoq.domain.ports import nothing
+from chronoq.domain.stream import Stream
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class Wire:
     ) -> list[T]:
         """The answers, in order, in one round trip; `meanwhile` is done when they have been asked for.
 
+        Of a `Stream` what is made is sent before the next is made, if that is worth it, so that the server
+        works on the first while the last are still made.
         A lost answer is asked for once more where that does no harm; a server that is merely slow
         is not asked again.
         """
