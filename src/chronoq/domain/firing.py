@@ -30,6 +30,7 @@ AT_ONCE = 100
 _TICK = timedelta(microseconds=1)
 _FAR = timedelta(days=3660)
 _BACK = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 
 
 def fire(due: Due, *, now: datetime) -> Firing:
@@ -228,10 +229,13 @@ def _after(walk: Walk, nominal: datetime) -> datetime | None:
 
 @lru_cache(maxsize=4096)
 def _before(walk: Walk, nominal: datetime) -> datetime | None:
-    """Looking back costs a walk or more. The first is as far as the next time is away: most rhythms are even."""
+    """Looking back costs a walk or more. Most rhythms are even, or keep to a time of day: those are seen first."""
     after = following(walk, nominal)
-    back = _BACK if after is None else after - nominal
-    found = latest(walk, 1, after=nominal - _FAR, until=nominal - _TICK, back=back)
+    steps = sorted({_DAY, _BACK if after is None else after - nominal})
+    for back in steps:
+        if found := latest(walk, 1, after=nominal - back - _TICK, until=nominal - _TICK, back=back):
+            return found[0]
+    found = latest(walk, 1, after=nominal - _FAR, until=nominal - _TICK, back=4 * steps[-1])
     return found[0] if found else None
 
 
