@@ -63,17 +63,26 @@ def up_ms(moment: datetime) -> int:
 
 
 def encode_job(job: Job) -> bytes:
-    envelope = _envelope_text(job.task, job.enqueued_at, job.due)
-    if job.origin is not None:
-        envelope = b"%b,%b]" % (envelope[:-1], orjson.dumps(_origin_form(job.id, job.origin)))
     options = b"" if job.options is DEFAULTS else _known(job.options)[1]
-    return b"%b\n%b\n%b" % (options, envelope, job.payload)
+    envelope = _envelope_text(job.task, job.enqueued_at, job.due)
+    if (origin := job.origin) is None:
+        return b"%b\n%b]\n%b" % (options, envelope, job.payload)
+    schedule = origin.schedule
+    name = orjson.dumps(schedule.key if schedule.queue == job.id.queue else str(schedule))
+    interval = _interval_text(origin.nominal, origin.start, origin.end)
+    return b"%b\n%b,[%b,%b]\n%b" % (options, envelope, name, interval, job.payload)
 
 
 @lru_cache(maxsize=64)
 def _envelope_text(task: str, enqueued: datetime, due: datetime) -> bytes:
-    """Written once for the jobs that are made in one moment."""
-    return orjson.dumps([task, to_ms(enqueued), up_ms(due)])
+    """Written once for the jobs that are made in one moment. A bracket stays open, for the origin."""
+    return orjson.dumps([task, to_ms(enqueued), up_ms(due)])[:-1]
+
+
+@lru_cache(maxsize=256)
+def _interval_text(*moments: datetime | None) -> bytes:
+    """Schedules that fire together share it: the nominal time, start and end. A bracket closes."""
+    return orjson.dumps([None if moment is None else to_ms(moment) for moment in moments])[1:]
 
 
 def decode_job(id: JobId, record: bytes) -> Job:
@@ -136,17 +145,6 @@ def schedule_of_key(key: str) -> str:
     """The schedule that minted a job's key, if the job is a run of it; else ""."""
     head, at, tail = key.partition("@")
     return head if at and "+" not in tail else ""
-
-
-def _origin_form(id: JobId, origin: Origin) -> list[object]:
-    schedule, start, end = origin.schedule, origin.start, origin.end
-    name = schedule.key if schedule.queue == id.queue else str(schedule)
-    span = (None if start is None else _ms(start), None if end is None else _ms(end))
-    return [name, _ms(origin.nominal), *span]
-
-
-_ms = lru_cache(maxsize=256)(to_ms)
-"""Schedules that fire together share their moments."""
 
 
 def _origin(id: JobId, form: Any) -> Origin:
@@ -236,7 +234,7 @@ def _schedule_head(head: bytes) -> tuple[Rhythm, str, Policy, Options]:
         raise ValueError("its parts are not task, rhythm, policy, options")
     policy = _converter().structure(form["policy"], Policy)
     options = _converter().structure(form["options"], Options)
-    return rhythm_from(form["rhythm"]), form["task"], policy, options
+    return rhythm_from(form["rhythm"]), form["task"], policy, DEFAULTS if options == DEFAULTS else options
 
 
 def encode(value: AttrsInstance) -> bytes:

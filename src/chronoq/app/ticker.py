@@ -114,7 +114,9 @@ class Ticker:
         """Fire these schedules. When to look at their queues again: at once, unless all that is left there rests."""
         fence = self.lease.token if self.lease else 0
         again: dict[str, datetime] = {}
-        firings = Stream(self._decided(found, now, again))  # the store takes the first while the last are decided
+        firings = Stream(
+            self._decided(found, now, again)
+        )  # the store takes the first while the last are decided
         answers = self.store.fire(firings, fence=fence, now=now) if firings else []
         for firing, answer in zip(firings, answers, strict=True):
             if answer is Fired.STALE and self.lease is not None:
@@ -123,9 +125,7 @@ class Ticker:
                 self._after(firing, now)
         return again
 
-    def _decided(
-        self, found: Sequence[Due], now: datetime, again: dict[str, datetime]
-    ) -> Iterator[Firing]:
+    def _decided(self, found: Sequence[Due], now: datetime, again: dict[str, datetime]) -> Iterator[Firing]:
         """The steps of those that do not rest; into `again`, when to look at each queue again."""
         for due in found:
             queue, firing = due.stored.id.queue, self._firing(due, now)

@@ -127,12 +127,13 @@ def consecutive(
 ) -> Iterator[list[Item]]:
     """Neighbours of one queue, in lists that weigh at most `AT_ONCE`, or hold one item. Looks one item ahead."""
     part: list[Item] = []
-    load = 0
+    load, name = 0, ""
     for item in items:
-        load += weight(item)
-        if part and (load > AT_ONCE or queue(item) != queue(part[0])):
+        own, heavy = queue(item), weight(item)
+        if part and (own != name or load + heavy > AT_ONCE):
             yield part
-            part, load = [], weight(item)
+            part, load = [], 0
         part.append(item)
+        load, name = load + heavy, own
     if part:
         yield part

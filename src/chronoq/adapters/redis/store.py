@@ -21,6 +21,7 @@ from chronoq.domain.sweep import Swept
 from chronoq.domain.time import from_ms, to_ms
 
 _MOST_DUE = 1000
+_FLAG = ("0", "1")
 _FIRED = {1: Fired.YES, 2: Fired.MOVED, 3: Fired.STALE}
 
 
@@ -140,20 +141,20 @@ class RedisStore:
             *(keys.work, keys.time, *keys.ready, keys.leases, keys.stops, keys.failures),
         ]
         args: list[Word] = [to_ms(now), "" if fence is None else fence, LEDGER, len(firings)]
+        ends: list[str] = []
         for firing in firings:
-            places += (keys.runs(firing.id.key), keys.ledger(firing.id.key))
-            args += (
-                firing.id.key,
-                expected_text(firing.expected),
-                encode_cursor(firing.cursor),
-                wake_word(firing.cursor),
-            )
-            args += (int(firing.stop), int(firing.forgive), len(firing.jobs), len(firing.outcomes))
-            args += map(_outcome, firing.outcomes)
-            for job in firing.jobs:
-                args += (job.id.key, int(job.options.priority), _not_before(job.due, now))
-                args += (int(job.run_of is not None), self.server.records.job(job))
-        places += (keys.ending(job.id.key) for firing in firings for job in firing.jobs)
+            key, cursor, jobs, outcomes = firing.id.key, firing.cursor, firing.jobs, firing.outcomes
+            places += (keys.runs(key), keys.ledger(key))
+            args += (key, expected_text(firing.expected), encode_cursor(cursor), wake_word(cursor))
+            args += (_FLAG[firing.stop], _FLAG[firing.forgive], len(jobs), len(outcomes))
+            args += map(_outcome, outcomes)
+            for job in jobs:
+                ends.append(keys.ending(job.id.key))
+                args += (
+                    *(job.id.key, job.options.priority.value, _not_before(job.due, now)),
+                    *(_FLAG[job.run_of is not None], self.server.records.job(job)),
+                )
+        places += ends
         script = self.server.scripts["fire"]
         return Call(
             script, places, args, lambda reply: [_FIRED[one] for one in reply], again=False, durable=True

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, assert_never, overload
 
 from attrs import field, frozen
@@ -168,7 +169,11 @@ def wake_word(cursor: Cursor) -> Word:
     """When to look at a schedule, as its due time says it: "" never, +inf when its runs have ended."""
     if cursor.held and cursor.pause is None:
         return "+inf"
-    return "" if cursor.wake is None else up_ms(cursor.wake)
+    wake = cursor.wake
+    return "" if wake is None else _up_ms(wake)
+
+
+_up_ms = lru_cache(maxsize=256)(up_ms)
 
 
 def verdict_words(
