@@ -8,7 +8,7 @@
 --       then the outcomes, then for each job: key, priority, due, whether it is a run of it (0 | 1), record
 -- Returns for each step: 1 applied, 2 its cursor is another one, 3 a younger leader has been seen
 local FIXED = 16
-local now, fence, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+local now, fence, most, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local answers = {}
 local seen = tonumber(redis.call('GET', KEYS[3]) or 0) or 0
 if fence and fence < seen then
@@ -16,8 +16,8 @@ if fence and fence < seen then
   return answers
 end
 
--- where the words of each step begin, and those of its first job
-local steps, first, ids, keys, at = {}, {}, {}, {}, 5
+-- where the words of each step begin, and those of its first job; which is its last one
+local steps, first, last, ids, keys, at = {}, {}, {}, {}, {}, 5
 for i = 1, count do
   steps[i], first[i], ids[i] = at, at + 8 + ARGV[at + 7], ARGV[at]
   local jobs = tonumber(ARGV[at + 6])
@@ -26,32 +26,31 @@ for i = 1, count do
     keys[#keys + 1] = ARGV[at]
     at = at + 5
   end
+  last[i] = #keys
 end
 
 local stored = redis.call('HMGET', KEYS[1], unpack(ids))
 local live, skipped, ended = {}, {}, {}
 if #keys > 0 then
   live = redis.call('HMGET', KEYS[4], unpack(keys))
-  skipped = redis.call('SMISMEMBER', KEYS[5], unpack(keys))
+  if redis.call('EXISTS', KEYS[5]) == 1 then skipped = redis.call('SMISMEMBER', KEYS[5], unpack(keys)) end
   ended = redis.call('MGET', unpack(KEYS, FIXED + 2 * count + 1))
 end
 local delayed = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2]
 local watched = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
 local earliest = math.min(tonumber(delayed) or math.huge, tonumber(watched) or math.huge)
 
-local moved, new, added, n, made, sooner = {}, {}, {}, 0, 0, false
+local moved, new, added, made, sooner = {}, {}, {}, 0, false
 local records, cursors, later, ready, marked = {}, {}, {}, {}, {}
-for i, at in ipairs(steps) do
-  local id, before = ids[i], n
-  n = n + ARGV[at + 6]
+for i = 1, count do
+  local id, at, from = ids[i], steps[i], first[i]
   if (moved[id] or stored[i]) ~= ARGV[at + 1] then
     answers[i] = 2
   else
     answers[i], moved[id] = 1, ARGV[at + 2]
     cursors[#cursors + 1] = id
     cursors[#cursors + 1] = moved[id]
-    local runs, from = {}, first[i]
-    for job = before + 1, n do
+    for job = (last[i - 1] or 0) + 1, last[i] do
       local key, priority, due = keys[job], ARGV[from + 1], ARGV[from + 2]
       local known = ended[job] and tonumber(string.match(ended[job], '^%d+') or 0) > now
       if not (live[job] or new[key] or known) then
@@ -59,7 +58,10 @@ for i, at in ipairs(steps) do
         if skipped[job] == 1 then marked[#marked + 1] = key end
         records[#records + 1] = key
         records[#records + 1] = ARGV[from + 4]
-        if ARGV[from + 3] == '1' then runs[#runs + 1] = key end
+        if ARGV[from + 3] == '1' then
+          added[#added + 1] = KEYS[FIXED + 2 * i - 1]
+          added[#added + 1] = key
+        end
         if tonumber(due) <= now then
           made = made + 1
           local lane = ready[priority] or {}
@@ -72,7 +74,6 @@ for i, at in ipairs(steps) do
       end
       from = from + 5
     end
-    added[i] = runs
   end
 end
 
@@ -88,11 +89,13 @@ for _, key in ipairs(marked) do
   for lane = 10, 13 do redis.call('LREM', KEYS[lane], 1, key) end
 end
 redis.call('HSET', KEYS[1], unpack(cursors))
+for at = 1, #added, 2 do redis.call('SADD', added[at], added[at + 1]) end
 if #later > 0 then redis.call('ZADD', KEYS[7], unpack(later)) end
 for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[10 + priority], unpack(lane)) end
 
 local wakes = {}
-for i, at in ipairs(steps) do
+for i = 1, count do
+  local at = steps[i]
   if answers[i] == 1 then
     local wake, runs, ledger = ARGV[at + 3], KEYS[FIXED + 2 * i - 1], KEYS[FIXED + 2 * i]
     if ARGV[at + 5] == '1' then redis.call('HDEL', KEYS[16], ids[i]) end
@@ -101,14 +104,13 @@ for i, at in ipairs(steps) do
         if redis.call('ZSCORE', KEYS[14], key) then redis.call('SADD', KEYS[15], key) end
       end
     end
-    if #added[i] > 0 then redis.call('SADD', runs, unpack(added[i])) end
     -- held, but the last run has ended since that was decided: look again at once
     if wake == '+inf' and redis.call('EXISTS', runs) == 0 then wake = ARGV[1] end
     if wake ~= '' then sooner = sooner or (tonumber(wake) or math.huge) < earliest end
     wakes[ids[i]] = wake
     if first[i] > at + 8 then
       local long = redis.call('LPUSH', ledger, unpack(ARGV, at + 8, first[i] - 1))
-      if long > tonumber(ARGV[3]) then redis.call('LTRIM', ledger, 0, ARGV[3] - 1) end
+      if long > most then redis.call('LTRIM', ledger, 0, most - 1) end
     end
   end
 end
