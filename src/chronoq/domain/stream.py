@@ -24,9 +24,9 @@ class Stream(Sequence[T_co]):
         return self._has(0)
 
     def __iter__(self) -> Iterator[T_co]:
-        at = 0
-        while self._has(at):
-            yield self._made[at]
+        made, at = self._made, 0
+        while at < len(made) or self._has(at):
+            yield made[at]
             at += 1
 
     @overload

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Any
 
 from attrs import frozen
@@ -73,7 +74,7 @@ class RedisStore:
 
         looks = self.server.wire.run_all([call(queue) for queue in queues])
         ids = [ScheduleId(queue, key) for queue, look in zip(queues, looks, strict=True) for key in look[0]]
-        rows = (row for _, columns, _ in looks for row in zip(*columns, strict=True))
+        rows = chain.from_iterable(look[1] for look in looks)
         stored = self.server.records.stored
         found = [
             Due(stored(id, record, cursor), live, int(failed or 0))
@@ -130,7 +131,9 @@ class RedisStore:
 
         def call(queue: str, part: list[ScheduleId]) -> Call[list[int]]:
             keys = self.server.keys.of(queue)
-            return Call(self.server.scripts["live"], [keys.runs(id.key) for id in part], (), list)
+            none = [0] * len(part)
+            runs = [keys.runs(id.key) for id in part]
+            return Call(self.server.scripts["live"], runs, (), lambda reply: reply or none)
 
         return self.server.spread(ids, queue=_queue_of, call=call) if ids else ()
 
@@ -161,10 +164,11 @@ class RedisStore:
         )
 
 
-def _rows(reply: Any) -> tuple[list[str], list[Any], datetime | None]:
-    """The schedules; their records, cursors and failures; when the next one is due."""
-    ids, *columns, following = reply
-    return texts(ids), columns, from_ms(int(float(following))) if following else None
+def _rows(reply: Any) -> tuple[list[str], Iterable[tuple[bytes | None, ...]], datetime | None]:
+    """The schedules; of each its record, cursor and failures; when the next one is due."""
+    ids, records, cursors, failures, following = reply
+    rows = zip(records, cursors, failures or repeat(None, len(ids)), strict=True)
+    return texts(ids), rows, from_ms(int(float(following))) if following else None
 
 
 _outcome = lru_cache(maxsize=256)(encode)
