@@ -149,8 +149,7 @@ class RedisStore:
             key, cursor, jobs, outcomes = firing.id.key, firing.cursor, firing.jobs, firing.outcomes
             places += (keys.runs(key), keys.ledger(key))
             args += (key, expected_text(firing.expected), encode_cursor(cursor), wake_word(cursor))
-            args += (_FLAG[firing.stop], _FLAG[firing.forgive], len(jobs), len(outcomes))
-            args += map(_outcome, outcomes)
+            args += (_shape(len(jobs), len(outcomes), firing.stop, firing.forgive), *map(_outcome, outcomes))
             for job in jobs:
                 ends.append(keys.ending(job.id.key))
                 args += (
@@ -171,6 +170,7 @@ def _rows(reply: Any) -> tuple[list[str], Iterable[tuple[bytes | None, ...]], da
     return texts(ids), rows, from_ms(int(float(following))) if following else None
 
 
+_shape = lru_cache(maxsize=256)("{:d} {:d} {:d} {:d}".format)
 _outcome = lru_cache(maxsize=256)(encode)
 _not_before = lru_cache(maxsize=256)(not_before)
 """Schedules that fire together have these in common."""

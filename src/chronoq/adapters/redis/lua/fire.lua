@@ -3,8 +3,8 @@
 --       failures, then for each step the schedule's runs and its ledger, then the ending of each job
 -- ARGV: now, fence ('': none is needed), how long a ledger gets, number of steps; then for each step:
 --       schedule, expected cursor, new cursor, when to look at it again ('': never, +inf: when its runs have ended),
---       whether its runs are asked to stop (0 | 1), whether its failures are forgotten (0 | 1),
---       number of jobs, number of outcomes,
+--       its shape: number of jobs, number of outcomes, whether its runs are asked to stop (0 | 1), whether its failures
+--       are forgotten (0 | 1), as one word with spaces;
 --       then the outcomes, then for each job: key, priority, due, whether it is a run of it (0 | 1), record
 -- Returns for each step: 1 applied, 2 its cursor is another one, 3 a younger leader has been seen
 local FIXED = 16
@@ -16,13 +16,22 @@ if fence and fence < seen then
   return answers
 end
 
+local known = {}
+local function shape(word)
+  if not known[word] then
+    local jobs, outcomes, stop, forgive = string.match(word, '^(%d+) (%d+) (%d) (%d)$')
+    known[word] = {jobs = tonumber(jobs), outcomes = tonumber(outcomes), stop = stop == '1', forgive = forgive == '1'}
+  end
+  return known[word]
+end
+
 -- where the words of each step begin, and those of its first job; which is its last one
-local steps, first, last, ids, keys, at = {}, {}, {}, {}, {}, 5
+local steps, shapes, first, last, ids, keys, at = {}, {}, {}, {}, {}, {}, 5
 for i = 1, count do
-  steps[i], first[i], ids[i] = at, at + 8 + ARGV[at + 7], ARGV[at]
-  local jobs = tonumber(ARGV[at + 6])
+  steps[i], shapes[i], ids[i] = at, shape(ARGV[at + 4]), ARGV[at]
+  first[i] = at + 5 + shapes[i].outcomes
   at = first[i]
-  for _ = 1, jobs do
+  for _ = 1, shapes[i].jobs do
     keys[#keys + 1] = ARGV[at]
     at = at + 5
   end
@@ -52,8 +61,8 @@ for i = 1, count do
     cursors[#cursors + 1] = moved[id]
     for job = (last[i - 1] or 0) + 1, last[i] do
       local key, priority, due = keys[job], ARGV[from + 1], ARGV[from + 2]
-      local known = ended[job] and tonumber(string.match(ended[job], '^%d+') or 0) > now
-      if not (live[job] or new[key] or known) then
+      local remembered = ended[job] and tonumber(string.match(ended[job], '^%d+') or 0) > now
+      if not (live[job] or new[key] or remembered) then
         new[key] = true
         if skipped[job] == 1 then marked[#marked + 1] = key end
         records[#records + 1] = key
@@ -98,8 +107,8 @@ for i = 1, count do
   local at = steps[i]
   if answers[i] == 1 then
     local wake, runs, ledger = ARGV[at + 3], KEYS[FIXED + 2 * i - 1], KEYS[FIXED + 2 * i]
-    if ARGV[at + 5] == '1' then redis.call('HDEL', KEYS[16], ids[i]) end
-    if ARGV[at + 4] == '1' then
+    if shapes[i].forgive then redis.call('HDEL', KEYS[16], ids[i]) end
+    if shapes[i].stop then
       for _, key in ipairs(redis.call('SMEMBERS', runs)) do
         if redis.call('ZSCORE', KEYS[14], key) then redis.call('SADD', KEYS[15], key) end
       end
@@ -108,8 +117,8 @@ for i = 1, count do
     if wake == '+inf' and redis.call('EXISTS', runs) == 0 then wake = ARGV[1] end
     if wake ~= '' then sooner = sooner or (tonumber(wake) or math.huge) < earliest end
     wakes[ids[i]] = wake
-    if first[i] > at + 8 then
-      local long = redis.call('LPUSH', ledger, unpack(ARGV, at + 8, first[i] - 1))
+    if first[i] > at + 5 then
+      local long = redis.call('LPUSH', ledger, unpack(ARGV, at + 5, first[i] - 1))
       if long > most then redis.call('LTRIM', ledger, 0, most - 1) end
     end
   end
