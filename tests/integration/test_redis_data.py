@@ -23,9 +23,10 @@ from chronoq.domain.lease import Kind, Process, Vitals
 from chronoq.domain.ports import Backend, Cancel, Fired, Hold, Opening, Submitted
 from chronoq.domain.rhythm import every
 from chronoq.domain.schedule import Cursor, Firing, Overlap, Policy, Schedule, planned
+from chronoq.domain.stream import Stream
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, before_start
 from chronoq.testing.contracts.values import FAILED, HOUR, LEASE, MAIL, MS, NOW, S, job
-from tests.servers import Server
+from tests.servers import Server, eventually
 
 KEY = f"chronoq:{{{MAIL}}}:"
 SCHEDULE = Schedule(
@@ -126,9 +127,9 @@ class Recording(Wire):
         super().__init__(address)
         self.seen: list[Call[Any]] = []
 
-    def run_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+    def run_all(self, operations: Sequence[Operation[Any]], **rest: Any) -> list[Any]:
         self.seen += [one for one in operations if isinstance(one, Call)]
-        return super().run_all(operations)
+        return super().run_all(operations, **rest)
 
 
 def test_all_keys_of_a_call_are_in_one_slot(redis_url: str, client: redis.Redis) -> None:
@@ -357,6 +358,55 @@ def test_a_schedule_that_cannot_be_read_is_set_aside(
     assert backend.store.put(
         SCHEDULE, cursor=planned(None, SCHEDULE, now=now)[1], expected=stored.cursor, now=now
     )
+
+
+def many(backend: Backend) -> tuple[list[Firing], Callable[[], int]]:
+    """What 200 schedules do that are due, more than fits into a piece; and how many of them have done it."""
+    plans = [evolve(SCHEDULE, id=ScheduleId(MAIL, f"s{n}")) for n in range(200)]
+    for plan in plans:
+        put(backend, plan)
+    now = NOW + 60 * S
+    steps = [firing.fire(due, now=now) for due in backend.store.due([MAIL], now=now, limit=200)[0]]
+    return steps, lambda: 200 - len(backend.store.due([MAIL], now=now, limit=200)[0])
+
+
+def test_the_first_steps_are_stored_while_the_last_are_still_decided(
+    redis_url: str, backend: Backend
+) -> None:
+    steps, stored = many(backend)
+    seen: list[int] = []
+
+    def deciding() -> Iterator[Firing]:
+        yield from steps[:-1]
+        eventually(stored)
+        seen.append(stored())
+        yield steps[-1]
+
+    scheduler = open_backend(redis_url)
+    assert scheduler.store.fire(Stream(deciding()), fence=1, now=NOW + 60 * S) == [Fired.YES] * 200
+    assert 0 < seen[0] < 200
+    scheduler.close()
+
+
+def test_an_error_while_deciding_loses_no_step_and_takes_none_twice(redis_url: str, backend: Backend) -> None:
+    steps, stored = many(backend)
+
+    def deciding() -> Iterator[Firing]:
+        yield from steps[:-1]
+        eventually(stored)
+        raise MemoryError("no more")
+
+    scheduler, now = open_backend(redis_url), NOW + 60 * S
+    with pytest.raises(MemoryError, match="no more"):
+        scheduler.store.fire(Stream(deciding()), fence=1, now=now)
+    assert stored() > 0
+    left, _ = scheduler.store.due([MAIL], now=now, limit=200)
+    assert steps[-1].id in [due.stored.id for due in left]
+    answers = scheduler.store.fire(steps, fence=1, now=now)
+    assert answers.count(Fired.YES) == len(left)
+    assert answers.count(Fired.MOVED) == 200 - len(left)
+    assert backend.queue.counts([MAIL], now=now)[0].accepted == 200
+    scheduler.close()
 
 
 def full(server: Server) -> Backend:

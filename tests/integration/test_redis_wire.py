@@ -15,7 +15,7 @@ from attrs import evolve
 from chronoq import Scheduler
 from chronoq.adapters.redis import RedisClock, open_backend
 from chronoq.adapters.redis.address import Address
-from chronoq.adapters.redis.calls import Command, Stream
+from chronoq.adapters.redis.calls import Command
 from chronoq.adapters.redis.wire import PIECE, Wire
 from chronoq.domain.errors import (
     BackendError,
@@ -31,6 +31,7 @@ from chronoq.domain.job import Pause, Progress, State
 from chronoq.domain.ports import Cancel, Fired, Hold, Submitted
 from chronoq.domain.retry import Failure
 from chronoq.domain.schedule import Firing
+from chronoq.domain.stream import Stream
 from chronoq.domain.verdict import Dead, Done
 from chronoq.testing.contracts.values import NOW, cursor, job, schedule
 from tests.servers import Server, eventually
@@ -267,12 +268,12 @@ def test_several_queues_are_one_round_trip(redis_url: str) -> None:
 def test_what_is_made_is_sent_before_the_next_is_made(redis_url: str) -> None:
     wire, other = Wire(Address(redis_url)), Wire(Address(redis_url))
 
-    def second() -> Command[bool]:
+    def making() -> Iterator[Command[bool]]:
+        yield Command(("SET", "first", "x" * (PIECE + 1)), bool)
         eventually(lambda: other.run(Command(("EXISTS", "first"), bool)))
-        return Command(("SET", "second", "1"), bool)
+        yield Command(("SET", "second", "1"), bool)
 
-    large = "x" * (PIECE + 1)
-    assert wire.run_all(Stream([lambda: Command(("SET", "first", large), bool), second])) == [True, True]
+    assert wire.run_all(Stream(making())) == [True, True]
     wire.close()
     other.close()
 
@@ -280,11 +281,12 @@ def test_what_is_made_is_sent_before_the_next_is_made(redis_url: str) -> None:
 def test_one_that_cannot_be_made_leaves_no_answer_behind_for_the_next_to_ask(redis_url: str) -> None:
     wire = Wire(Address(redis_url))
 
-    def broken() -> Command[bool]:
+    def making() -> Iterator[Command[bool]]:
+        yield Command(("SET", "first", "x" * (PIECE + 1)), bool)
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        wire.run_all(Stream([lambda: Command(("SET", "first", "x" * (PIECE + 1)), bool), broken]))
+        wire.run_all(Stream(making()))
     assert wire.run(Command(("ECHO", "mine"), bytes)) == b"mine"
     wire.close()
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from attrs import evolve, frozen
@@ -17,6 +18,7 @@ from chronoq.domain.rhythm_base import Spec
 from chronoq.domain.schedule import Happened, Schedule, planned
 from chronoq.domain.verdict import Done
 from chronoq.testing import ManualClock, Outage
+from chronoq.testing.outage import Front
 from tests.unit.made import MINUTE, NOW, S, job, plan
 
 TTL = 10 * S
@@ -106,6 +108,44 @@ def test_only_the_leader_fires() -> None:
             office.settle_down(office.first)
     office.settle_down(office.first)
     assert len(office.made()) == 1
+
+
+@frozen
+class Watched(Rhythm):
+    """Each minute; into `asked`, which schedules were asked for their next time."""
+
+    name: str
+    asked: list[str]
+
+    def spec(self) -> Spec:
+        return {}
+
+    def describe(self) -> str:
+        return "watched"
+
+    def _next(self, moment: datetime) -> datetime | None:
+        self.asked.append(self.name)
+        return every("1m", anchor=NOW).next_after(moment)
+
+
+def test_the_store_has_the_first_steps_before_the_last_are_decided() -> None:
+    office, asked, seen = Office(), list[str](), list[list[str]]()
+
+    def call(verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        if verb == "fire":
+            assert args[0][0].id.key == "a"
+            seen.append(sorted(set(asked)))
+        return getattr(office.backend.store, verb)(*args, **kwargs)
+
+    ticker = evolve(office.first, store=Front(office.backend.store, call))
+    office.settle_down(ticker)
+    for key in "abc":
+        office.save(tick(key, Watched(key, asked)))
+    office.clock.advance(MINUTE)
+    asked.clear()
+    office.settle_down(ticker)
+    assert seen == [["a"]]
+    assert [key.partition("@")[0] for key in office.made()] == ["a", "b", "c"]
 
 
 def test_the_leader_renews_its_lock_each_third_of_its_life() -> None:

@@ -114,9 +114,8 @@ class Ticker:
         """Fire these schedules. When to look at their queues again: at once, unless all that is left there rests."""
         fence = self.lease.token if self.lease else 0
         again: dict[str, datetime] = {}
-        firings = Stream(
-            self._decided(found, now, again)
-        )  # the store takes the first while the last are decided
+        # the store takes the first while the last are still decided
+        firings = Stream(self._decided(found, now, again))
         answers = self.store.fire(firings, fence=fence, now=now) if firings else []
         for firing, answer in zip(firings, answers, strict=True):
             if answer is Fired.STALE and self.lease is not None:

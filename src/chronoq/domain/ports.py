@@ -251,7 +251,9 @@ class StorePort(Protocol):
         """Apply each step if its cursor is the expected one and no leader above `fence` has been seen.
 
         The jobs are stored in the same step, each at most once by its key (S1). `fence` None: a
-        person's own change, which needs no leadership.
+        person's own change, which needs no leadership. `firings` may be a `Stream` whose last steps are still
+        being decided: who can, applies the first ones meanwhile. What is raised there leaves each step applied
+        or not, as a lost answer does.
         """
         ...
 

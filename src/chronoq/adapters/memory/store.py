@@ -59,8 +59,9 @@ class MemoryStore:
         return found, nexts
 
     def fire(self, firings: Sequence[Firing], *, fence: int | None, now: datetime) -> list[Fired]:
+        steps = list(firings)  # what is still to be decided holds nobody up
         with self.room as shelves:
-            return [_fire(shelves[firing.id.queue], firing, fence, now) for firing in firings]
+            return [_fire(shelves[step.id.queue], step, fence, now) for step in steps]
 
     def get(self, ids: Sequence[ScheduleId]) -> list[Stored | None]:
         with self.room as shelves:

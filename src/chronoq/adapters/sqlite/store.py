@@ -81,7 +81,8 @@ class SqliteStore:
         return self.data.read(look)
 
     def fire(self, firings: Sequence[Firing], *, fence: int | None, now: datetime) -> list[Fired]:
-        return self.data.write(lambda step: [_fire(step, firing, fence, now) for firing in firings])
+        decided = list(firings)  # before the file is locked
+        return self.data.write(lambda step: [_fire(step, firing, fence, now) for firing in decided])
 
     def get(self, ids: Sequence[ScheduleId]) -> list[Stored | None]:
         def look(step: Step) -> list[Stored | None]:

@@ -7,6 +7,7 @@ from chronoq.domain.identity import ScheduleId
 from chronoq.domain.job import Options, Priority, State
 from chronoq.domain.ports import LEDGER, Backend, Fired, StorePort, Submitted
 from chronoq.domain.schedule import Cursor, Firing, Happened, Outcome, Stored
+from chronoq.domain.stream import Stream
 from chronoq.domain.verdict import Done
 from chronoq.testing.contracts.chapter import Chapter
 from chronoq.testing.contracts.keeping import EVERY_FIELD, FULL, keep
@@ -101,6 +102,13 @@ class Stepping(Chapter):
         assert backend.store.fire([step], fence=2, now=NOW) == [MOVED]
         assert backend.store.ledger(TICK) == [outcome()]
         assert backend.queue.counts([MAIL], now=NOW)[0].accepted == 1
+
+    def test_steps_may_still_be_decided_while_they_are_taken(self, backend: Backend) -> None:
+        plans = [keep(backend.store, schedule(f"s{n}")) for n in range(3)]
+        steps = Stream(firing(kept, run(kept.id.key)) for kept in plans)
+        assert backend.store.fire(steps, fence=1, now=NOW) == [YES] * 3
+        assert backend.store.fire(steps, fence=1, now=NOW) == [MOVED] * 3
+        assert backend.store.fire(Stream([]), fence=1, now=NOW) == []
 
     def test_of_many_schedulers_one_takes_the_step(self, backend: Backend) -> None:
         """S2"""
