@@ -17,6 +17,7 @@ from chronoq.domain.identity import Identity
 from chronoq.domain.job import Claim, Job
 from chronoq.domain.ports import Claimed, nothing
 from chronoq.domain.schedule import Cursor, Firing, Schedule
+from chronoq.domain.stream import Stream
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze
 from chronoq.testing.outage import lost
 from tests.simulator.hub import Killed, Process
@@ -148,6 +149,6 @@ def brief(value: Any) -> str:
             return f"{value.id} {value.rhythm} {value.policy.overlap} {value.payload.decode()}"
         case Done() | Retry() | Snooze() | Dead():
             return f"{type(value).__name__}{' crash' if getattr(value, 'crash', False) else ''}"
-        case list() | tuple():
+        case list() | tuple() | Stream():
             return f"[{', '.join(map(brief, value))}]"
     return str(value)

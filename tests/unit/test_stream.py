@@ -27,6 +27,7 @@ def test_nothing_is_made_before_it_is_looked_at_and_nothing_twice() -> None:
     assert making.made == [0]
     assert making.stream[1] == 1
     assert making.made == [0, 1]
+    assert repr(making.stream) == "Stream([0, 1] ...)"
     assert (list(making.stream), list(making.stream), len(making.stream)) == ([0, 1, 2, 3], [0, 1, 2, 3], 4)
     assert making.made == [0, 1, 2, 3]
 

@@ -23,6 +23,9 @@ class Stream(Sequence[T_co]):
     def __bool__(self) -> bool:
         return self._has(0)
 
+    def __repr__(self) -> str:
+        return f"Stream({self._made!r} ...)"
+
     def __iter__(self) -> Iterator[T_co]:
         made, at = self._made, 0
         while at < len(made) or self._has(at):
