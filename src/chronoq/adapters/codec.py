@@ -76,7 +76,9 @@ def encode_job(job: Job) -> bytes:
 @lru_cache(maxsize=64)
 def _envelope_text(task: str, enqueued: datetime, due: datetime) -> bytes:
     """Written once for the jobs that are made in one moment. A bracket stays open, for the origin."""
-    return orjson.dumps([task, to_ms(enqueued), up_ms(due)])[:-1]
+    at = to_ms(enqueued)
+    due_at = at + (due.microsecond % 1000 > 0) if due is enqueued else up_ms(due)
+    return orjson.dumps([task, at, due_at])[:-1]
 
 
 @lru_cache(maxsize=256)

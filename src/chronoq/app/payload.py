@@ -72,7 +72,7 @@ def encoded(value: Any) -> bytes:
         raise
     if b"null" in data:
         _refuse_nan(value)
-    if _deep(data):
+    if len(data) > DEPTH and _deep(data):
         raise ValueError(f"it is nested more than {DEPTH} levels deep")
     return data
 

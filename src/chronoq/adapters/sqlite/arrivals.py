@@ -9,9 +9,10 @@ from attrs import define
 from chronoq.adapters.codec import Remembered, fingerprint, is_work, schedule_of
 from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite.common import by_queue, earliest, listed, sooner
+from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.rows import HINTS, Row
 from chronoq.adapters.sqlite.statements import SQL
-from chronoq.adapters.sqlite.step import Step
+from chronoq.adapters.sqlite.step import Laid, Step
 from chronoq.adapters.written import not_before, note_text, remembered, standing
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Job, Snapshot, State
@@ -65,15 +66,25 @@ class Taken:
         return job
 
 
-def arrival(job: Job, records: Records, namespace: str) -> tuple[object, ...]:
-    """A job that comes alone and is ready, as most are, for the statement that lays it into the inbox."""
+def arrival(data: Database, job: Job, now: datetime) -> Laid | None:
+    """A job that comes alone, for the inbox; None where it is not ready yet, or its queue is new."""
+    if job.due > now or (queue := data.number(job.id.queue)) is None:
+        return None
     run = schedule_of(job) if job.origin else None
-    return job.id.key, int(job.options.priority), run or None, records.job(job), namespace, job.id.queue
+    return queue, job.id.key, int(job.options.priority), run or None, data.records.job(job)
 
 
-def submit_jobs(step: Step, jobs: Sequence[Job], now: datetime, room: Mapping[str, int]) -> list[Submitted]:
-    """What becomes of each, in order: those that are new are stored, as far as there is room."""
+def submit_jobs(
+    jobs: Sequence[Job], laid: Laid | None, now: datetime, room: Mapping[str, int], step: Step
+) -> list[Submitted]:
+    """What becomes of each, in order: those that are new are stored, as far as there is room.
+
+    `laid`: the only one, which may go to the inbox.
+    """
     answers = [Submitted.ACCEPTED] * len(jobs)
+    if laid is not None and step.lay(laid):
+        return answers
+    step.take_in()
     for name, part in by_queue(jobs, lambda job: job.id.queue).items():
         row = step.queue(name)
         taken = Taken.among(step, row, [job.id.key for _, job in part], now)

@@ -7,7 +7,7 @@ Before a fork both connections are closed, for SQLite's must not be carried acro
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from chronoq.adapters.sqlite import forks, trouble
 from chronoq.adapters.sqlite.address import Address
 from chronoq.adapters.sqlite.log import Log
 from chronoq.adapters.sqlite.statements import SQL
-from chronoq.adapters.sqlite.step import Step
+from chronoq.adapters.sqlite.step import Laid, Step
 from chronoq.domain.errors import BackendError
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ PATIENCE = 10.0
 """How many seconds a writer waits for other processes."""
 
 _PAUSE = 0.0005
-_CHECKPOINT = 4000
+_CHECKPOINT = 2000
 _LIMIT = 64 * 2**20
 
 
@@ -61,6 +61,7 @@ class Database:
     _reading: Lock = field(factory=Lock)
     _queueing: Lock = field(factory=Lock)
     _pending: list[_Task[Any]] = field(factory=list)
+    _numbers: dict[str, int] = field(factory=dict)
     _lax: bool = False
     _log: Log = field(init=False)
     _place: str = field(init=False)
@@ -115,15 +116,22 @@ class Database:
             except sqlite3.Error as error:
                 raise trouble.told(self.path, error) from error
 
-    def lay(self, values: Sequence[object]) -> bool:
-        """Whether a job was laid into the inbox, by one statement that is a transaction by itself.
+    def number(self, queue: str) -> int | None:
+        """The number of a queue in this file, which it keeps; None: the queue is not known yet."""
+        number = self._numbers.get(queue)
+        if number is None and (row := self.read(lambda step: step.find(queue), inbox=False)):
+            number = self._numbers[queue] = row.id
+        return number
+
+    def lay(self, laid: Laid) -> bool:
+        """Whether the job was laid into the inbox, by one statement that is a transaction by itself.
 
         False: nothing was done, by the statement's reasons or because others write: `write` shares their commit.
         """
         if self._pending or self._log.short or not self._writing.acquire(blocking=False):
             return False
         try:
-            laid = self._ready(lax=False).execute(SQL["inbox.add"], values).rowcount == 1
+            done = self._ready(lax=False).execute(_ADD, laid).rowcount == 1
             self._log.look()
         except sqlite3.Error as error:
             if trouble.is_busy(error):
@@ -131,9 +139,9 @@ class Database:
             raise trouble.told(self.path, error) from error
         finally:
             self._writing.release()
-        if laid:
+        if done:
             self.ring(_WORK)
-        return laid
+        return done
 
     def alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The answer of `work`, with the connection that writes, outside of any transaction.
@@ -289,7 +297,7 @@ def _perform(task: _Task[T], step: Step) -> None:
     step.flush()
 
 
-_WORK = frozenset({"work"})
+_ADD, _WORK = SQL["inbox.add"], frozenset({"work"})
 _PRAGMAS = {
     "wal_autocheckpoint": _CHECKPOINT,
     "journal_size_limit": _LIMIT,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from attrs import define
 
 _HEAD, _FRAME = 32, 24 + 4096
-_LEAST, _STEP, _MOST = 64, 500, 4000
+_LEAST, _STEP, _MOST = 64, 500, 2000
 """Frames: the room that is made at least and at most, and the length of a log that begins anew
 (`wal_autocheckpoint`)."""
 _FULL = _HEAD + _MOST * _FRAME
@@ -33,18 +33,18 @@ class Log:
 
     def look(self) -> None:
         """To be called after each commit."""
-        if not self.synced:
-            return
-        file = self._file
-        if file is None:
+        if self._file is None:
+            self._open()
+        # not by a `stat`: after one, the next write to the file has to note its time, and its sync waits for that
+        elif (size := os.lseek(self._file, 0, os.SEEK_END)) != self._size:
+            self.short = self._size < size < _FULL
+            self._size = size
+
+    def _open(self) -> None:
+        if self.synced:
             with suppress(OSError):
                 self._file = os.open(self.path, os.O_RDWR)
                 self._size = os.lseek(self._file, 0, os.SEEK_END)
-            return
-        # not by a `stat`: after one, the next write to the file has to note its time, and its sync waits for that
-        size = os.lseek(file, 0, os.SEEK_END)
-        self.short = self._size < size < _FULL
-        self._size = size
 
     def forget(self) -> None:
         """To be called when the file is closed: the log may be another one next time."""

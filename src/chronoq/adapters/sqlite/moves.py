@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from chronoq.adapters.codec import encode
@@ -38,19 +39,12 @@ class Moves:
     def submit(
         self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
     ) -> list[Submitted]:
-        alone = None
-        if len(jobs) == 1 and jobs[0].due <= now and not (room and jobs[0].id.queue in room):
-            alone = arrival(jobs[0], self.data.records, self.data.namespace)
-            if self.data.lay(alone):
+        laid = None
+        if len(jobs) == 1 and not (room and jobs[0].id.queue in room):
+            laid = arrival(self.data, jobs[0], now)
+            if laid is not None and self.data.lay(laid):
                 return [Submitted.ACCEPTED]
-
-        def work(step: Step) -> list[Submitted]:
-            if alone is not None and step.lay(alone):
-                return [Submitted.ACCEPTED]
-            step.take_in()
-            return submit_jobs(step, jobs, now, room or {})
-
-        return self.data.write(work, inbox=False)
+        return self.data.write(partial(submit_jobs, jobs, laid, now, room or {}), inbox=False)
 
     def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
         def work(step: Step) -> list[Submitted]:

@@ -10,6 +10,9 @@ from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite.rows import Row
 from chronoq.adapters.sqlite.statements import MOST_ROWS, SQL, widened
 
+Laid = tuple[int, str, int, str | None, bytes]
+"""A job as it lies in the inbox: the number of its queue, its key, priority, schedule and record."""
+
 
 @define(eq=False)
 class Step:
@@ -53,9 +56,9 @@ class Step:
             self.db.execute(widened(name, size), list(chain.from_iterable(rows[start : start + size])))
             start += size
 
-    def lay(self, values: Sequence[object]) -> bool:
-        """Whether a job was laid into the inbox. Not where its queue is new, its key is in use, or there is no room."""
-        if self.db.execute(SQL["inbox.add"], values).rowcount != 1:
+    def lay(self, laid: Laid) -> bool:
+        """Whether the job was laid into the inbox. Not where its key is in use, or there is no room."""
+        if self.db.execute(SQL["inbox.add"], laid).rowcount != 1:
             return False
         self.rung.add("work")
         return True
