@@ -57,10 +57,10 @@ class Log:
         self.short = False
         if (file := self._file) is None:
             return
-        size = os.lseek(file, 0, os.SEEK_END)
-        frames = (size - _HEAD) // _FRAME
-        if frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
-            with suppress(OSError):
+        with suppress(OSError):
+            size = os.lseek(file, 0, os.SEEK_END)
+            frames = (size - _HEAD) // _FRAME  # none: it was emptied, by a `vacuum`
+            if 0 < frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
                 _grow(file, size, min(_HEAD + (frames + min(frames + _LEAST, _STEP)) * _FRAME, _FULL))
         self._size = os.lseek(file, 0, os.SEEK_END)
 
