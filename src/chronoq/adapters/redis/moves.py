@@ -92,6 +92,8 @@ class Moves:
         )
 
     def _stored(self, jobs: Sequence[Job], reply: Any, *, now: datetime) -> list[Submitted]:
+        if reply == 1:
+            return [Submitted.ACCEPTED] * len(jobs)
         records = self.server.records
         return [
             Submitted.ACCEPTED if answer == 1 else _submitted(job, answer, records, now)

@@ -2,13 +2,36 @@
 -- by its key. What submit does for them, in fewer words: most submissions are so.
 -- KEYS: jobs, skips, stats, wake:work, ready:0 .. ready:3, then the ending of each job
 -- ARGV: now, which of KEYS is the list of that priority; then for each job: key, record
--- Returns for each job what submit does
+-- Returns for each job what submit does; 1 when all are accepted
 local FIXED, now, lane, count = 8, tonumber(ARGV[1]), KEYS[tonumber(ARGV[2])], (#ARGV - 2) / 2
+
+-- a forgotten job that was cancelled while ready has left its place in line: the new one takes none of it
+local function take_out(key)
+  for place = 5, 8 do redis.call('LREM', KEYS[place], 1, key) end
+end
+
+if count == 1 then -- the same as below, in fewer commands
+  local key, record, ended = ARGV[3], ARGV[4], redis.call('GET', KEYS[FIXED + 1])
+  if ended and tonumber(string.match(ended, '^%d+') or 0) > now then
+    local known = redis.call('HMGET', KEYS[1], key)[1]
+    return {known and {'live', known} or {'ended', string.match(ended, '^%d+ (%x+)') or '0'}}
+  end
+  if redis.call('HSETNX', KEYS[1], key, record) == 0 then
+    return {{'live', redis.call('HMGET', KEYS[1], key)[1]}}
+  end
+  if redis.call('SREM', KEYS[2], key) == 1 then take_out(key) end
+  local waiting = redis.call('RPUSH', lane, key)
+  redis.call('HINCRBY', KEYS[3], 'accepted', 1)
+  -- behind so many there is a token, or somebody who has taken it and leaves another
+  if waiting <= 64 and redis.call('RPUSH', KEYS[4], '1') > 64 then redis.call('LTRIM', KEYS[4], 0, 63) end
+  return 1
+end
 
 local keys = {}
 for i = 1, count do keys[i] = ARGV[1 + 2 * i] end
 local live = redis.call('HMGET', KEYS[1], unpack(keys))
-local ended = redis.call('MGET', unpack(KEYS, FIXED + 1))
+-- mostly none is known: to count them is cheaper than to read them
+local ended = redis.call('EXISTS', unpack(KEYS, FIXED + 1)) > 0 and redis.call('MGET', unpack(KEYS, FIXED + 1)) or {}
 local skipped = redis.call('EXISTS', KEYS[2]) == 1 and redis.call('SMISMEMBER', KEYS[2], unpack(keys)) or {}
 
 local answers, records, added, new, marked = {}, {}, {}, {}, {}
@@ -30,14 +53,13 @@ end
 if #added == 0 then return answers end
 
 redis.call('HSET', KEYS[1], unpack(records)) -- first: a full server refuses the whole here
--- a forgotten job that was cancelled while ready has left its place in line: the new one takes none of it
 for _, key in ipairs(marked) do
   redis.call('SREM', KEYS[2], key)
-  for place = 5, 8 do redis.call('LREM', KEYS[place], 1, key) end
+  take_out(key)
 end
 redis.call('RPUSH', lane, unpack(added))
 redis.call('HINCRBY', KEYS[3], 'accepted', #added)
 local tokens = {}
 for i = 1, math.min(#added, 64 - redis.call('LLEN', KEYS[4])) do tokens[i] = '1' end
 if #tokens > 0 then redis.call('RPUSH', KEYS[4], unpack(tokens)) end
-return answers
+return #added == count and 1 or answers

@@ -26,14 +26,15 @@ end
 local keys, budget, marks = {}, limit + 1000, redis.call('SCARD', KEYS[7])
 for lane = 3, 6 do
   while not paused and #keys < limit and budget > 0 do
-    local popped = redis.call('LPOP', KEYS[lane], math.min(limit - #keys, budget))
-    if not popped or #popped == 0 then break end
+    local wanted = math.min(limit - #keys, budget)
+    local popped = redis.call('LPOP', KEYS[lane], wanted) or {}
     budget = budget - #popped
-    local skipped = marks > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
+    local skipped = marks > 0 and #popped > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
     for i, key in ipairs(popped) do
       -- once: a dead letter that a sweep buried may have been revived since, and stand in the list twice
       if not (skipped[i] == 1 and redis.call('SREM', KEYS[7], key) == 1) then keys[#keys + 1] = key end
     end
+    if #popped < wanted then break end
   end
 end
 
@@ -59,8 +60,11 @@ end
 
 -- what is left is somebody's to hear of; who finds nothing clears the list, as does a pause: else its
 -- tokens would wake everyone for nothing
-local left = -redis.call('SCARD', KEYS[7])
-for lane = 3, 6 do left = left + redis.call('LLEN', KEYS[lane]) end
+local left = 0
+if paused or #keys >= limit or budget <= 0 then -- else every line was read to its end
+  left = -redis.call('SCARD', KEYS[7])
+  for lane = 3, 6 do left = left + redis.call('LLEN', KEYS[lane]) end
+end
 if left <= 0 or paused then
   redis.call('DEL', KEYS[2])
 else
