@@ -48,7 +48,10 @@ class Client:
             chunk = jobs[start : start + CHUNK]
             try:
                 found = self.backend.queue.submit(chunk, now=self.backend.clock.now(), room=self.room)
-                answers += [self.refusal(job, answer) for job, answer in zip(chunk, found, strict=True)]
+                answers += [
+                    None if answer is Submitted.ACCEPTED else self.refusal(job, answer)
+                    for job, answer in zip(chunk, found, strict=True)
+                ]
             except errors.ChronoqError as error:
                 answers += [error] * len(chunk)
                 rest = jobs[start + CHUNK :]

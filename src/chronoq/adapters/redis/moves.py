@@ -69,8 +69,8 @@ class Moves:
                 f"{error} {_unknown(jobs, error)}",
                 ids=[str(job.id) for job in jobs],
             ) from error
-        for job in jobs:
-            names.stored(job.id.queue)
+        for queue in set(map(_place_of, jobs)):
+            names.stored(queue)
         return answers
 
     def _storing(self, queue: str, jobs: list[Job], now: datetime, room: int) -> Call[list[Submitted]]:
@@ -78,7 +78,7 @@ class Moves:
 
     def _accept(self, queue: str, jobs: list[Job], now: datetime) -> Call[list[Submitted]] | None:
         """The short call for jobs that are all due, of one priority and of no schedule; None for others."""
-        keys, records, priority = self.server.keys.of(queue), self.server.records, jobs[0].options.priority
+        keys, record, priority = self.server.keys.of(queue), self.server.records.job, jobs[0].options.priority
         places = [keys.jobs, keys.skips, keys.stats, keys.work, *keys.ready]
         words: list[Word] = [str(to_ms(now)), str(5 + priority)]
         for job in jobs:
@@ -86,7 +86,7 @@ class Moves:
                 return None
             key = job.id.key
             places.append(keys.ending(key))
-            words += (key, records.job(job))
+            words += (key, record(job))
         return Call(
             self.server.scripts["accept"], places, words, partial(self._stored, jobs, now=now), durable=True
         )
