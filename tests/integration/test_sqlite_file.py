@@ -311,6 +311,21 @@ def test_a_job_that_comes_alone_writes_little_more_than_a_page(backend: Backend,
     assert (log.stat().st_size - before) / PAGE <= 35  # there are new pages, now and then
 
 
+def test_a_job_that_comes_alone_is_synced_though_what_came_before_was_not(path: Path) -> None:
+    with ExitStack() as closing_:
+        backend = open_backend(f"sqlite:///{path}")
+        closing_.callback(backend.close)
+        assert isinstance(backend.queue, SqliteQueue)
+        data = backend.queue.data
+        add(backend.queue, "first")  # which makes the queue known
+        data.write(lambda step: None, durable=False)
+        assert data._writer is not None
+        assert data._writer.execute("PRAGMA synchronous").fetchone() == (1,)
+        add(backend.queue, "second")
+        assert data._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert _rows(path, "inbox") == 1
+
+
 # --- room in the log
 
 PAGE = 4096 + 24
