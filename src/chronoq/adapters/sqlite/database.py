@@ -19,6 +19,7 @@ from attrs import define, field
 from chronoq.adapters.records import Records
 from chronoq.adapters.sqlite import forks, trouble
 from chronoq.adapters.sqlite.address import Address
+from chronoq.adapters.sqlite.connection import connection
 from chronoq.adapters.sqlite.log import Log
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.step import Laid, Step
@@ -30,8 +31,7 @@ PATIENCE = 10.0
 """How many seconds a writer waits for other processes."""
 
 _PAUSE = 0.0005
-_CHECKPOINT = 2000
-_LIMIT = 64 * 2**20
+_ADD, _WORK = SQL["inbox.add"], frozenset({"work"})
 
 
 @define(eq=False)
@@ -159,24 +159,12 @@ class Database:
         """A new connection to the file that was opened."""
         if self.closed:
             raise BackendError(f"{self.path} was closed. Open it again.")
-        db = sqlite3.connect(
-            self.path,
-            timeout=self.patience,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=200,
-        )
-        try:
-            there = _identity(self._place)
-            if self._inode not in (None, there):
-                raise trouble.moved(self.path)
-            self._inode = there
-            db.execute(f"PRAGMA synchronous = {self.address.synchronous}")
-            for name, value in _PRAGMAS.items():
-                db.execute(f"PRAGMA {name} = {value}")
-        except BaseException:
+        db = connection(self.address, patience=self.patience)
+        there = _identity(self._place)
+        if self._inode not in (None, there):
             db.close()
-            raise
+            raise trouble.moved(self.path)
+        self._inode = there
         return db
 
     def close(self) -> None:
@@ -295,17 +283,6 @@ def _perform(task: _Task[T], step: Step) -> None:
         step.take_in()
     task.answer = task.work(step)
     step.flush()
-
-
-_ADD, _WORK = SQL["inbox.add"], frozenset({"work"})
-_PRAGMAS = {
-    "wal_autocheckpoint": _CHECKPOINT,
-    "journal_size_limit": _LIMIT,
-    "cache_size": -16_000,
-    "temp_store": "memory",
-    "secure_delete": "off",
-    "trusted_schema": "off",
-}
 
 
 def _identity(path: str) -> tuple[int, int] | None:

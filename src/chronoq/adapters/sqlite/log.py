@@ -10,10 +10,9 @@ from contextlib import suppress
 from attrs import define
 
 _HEAD, _FRAME = 32, 24 + 4096
-_LEAST, _STEP, _MOST = 64, 500, 2000
-"""Frames: the room that is made at least and at most, and the length of a log that begins anew
-(`wal_autocheckpoint`)."""
-_FULL = _HEAD + _MOST * _FRAME
+_LEAST, _STEP, MOST = 64, 500, 2000
+"""Frames: the room that is made at least and at most, and the length of a log that begins anew."""
+_FULL = _HEAD + MOST * _FRAME
 _PIECE = 16_384
 """Bytes. What is written at once may become one large page of the system's cache, and a sync goes through all of
 it wherever a part was changed: with two megabytes at once, each took half as long again."""
@@ -60,7 +59,7 @@ class Log:
         with suppress(OSError):
             size = os.lseek(file, 0, os.SEEK_END)
             frames = (size - _HEAD) // _FRAME  # none: it was emptied, by a `vacuum`
-            if 0 < frames < _MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
+            if 0 < frames < MOST and any(os.pread(file, 24, _HEAD + (frames - 1) * _FRAME)):
                 _grow(file, size, min(_HEAD + (frames + min(frames + _LEAST, _STEP)) * _FRAME, _FULL))
         self._size = os.lseek(file, 0, os.SEEK_END)
 
