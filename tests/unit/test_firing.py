@@ -1,7 +1,7 @@
 """What a due schedule does at a moment."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -477,6 +477,14 @@ def test_the_way_back_ends_at_the_time_before_however_uneven_the_times_are(text:
     walk = cron(text).next_after
     times = list(cron(text).fires(NOW, count=120))
     assert all(previous(walk, after, or_else=NOW) == before for before, after in pairwise(times))
+
+
+def test_the_way_back_is_found_however_far_away_the_next_time_is() -> None:
+    far = once(datetime(9000, 1, 1, tzinfo=UTC))
+    for before in (NOW - HOUR, NOW - 400 * HOUR):
+        walk = union(once(before), once(NOW), far).next_after
+        assert previous(walk, NOW, or_else=far.at) == before
+    assert previous(union(once(NOW), far).next_after, NOW, or_else=NOW) == NOW
 
 
 def test_a_rhythm_without_a_hash_is_walked_all_the_same() -> None:

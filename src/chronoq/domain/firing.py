@@ -231,7 +231,7 @@ def _after(walk: Walk, nominal: datetime) -> datetime | None:
 def _before(walk: Walk, nominal: datetime) -> datetime | None:
     """Looking back costs a walk or more. Most rhythms are even, or keep to a time of day: those are seen first."""
     after = following(walk, nominal)
-    steps = sorted({_DAY, _BACK if after is None else after - nominal})
+    steps = sorted({_DAY, _BACK if after is None else min(after - nominal, _FAR)})
     for back in steps:
         if found := latest(walk, 1, after=nominal - back - _TICK, until=nominal - _TICK, back=back):
             return found[0]
