@@ -60,6 +60,13 @@ class Stepping(Chapter):
         assert backend.store.fire([firing(after(step), *made)], fence=1, now=NOW + HOUR) == [YES]
         assert keys(take(backend.queue, 9, now=NOW + HOUR)) == [job.id.key for job in made]
 
+    def test_a_schedule_whose_last_time_has_come_is_not_due_again(self, backend: Backend) -> None:
+        step = firing(keep(backend.store), run())
+        last = evolve(step, cursor=evolve(step.cursor, next=None))
+        assert backend.store.fire([last], fence=1, now=NOW) == [YES]
+        assert backend.store.due([MAIL], now=NOW + HOUR, limit=5) == ([], [None])
+        assert backend.store.get([TICK]) == [after(last)]
+
     def test_a_run_for_later_is_delayed(self, backend: Backend) -> None:
         """Q7: jitter and spread"""
         late = run(due=NOW + 7 * MS)
