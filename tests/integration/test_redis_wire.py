@@ -229,6 +229,8 @@ def test_the_server_works_on_a_claim_while_something_else_is_done(
     granted = backend.queue.claim([("mail", 5)], worker="w", lease=LEASE, now=NOW, meanwhile=look)
     assert seen == [["a", "b"]]
     assert len(granted.claims) == 2
+    assert granted.claims == tuple(granted.claims)
+    assert granted.claims != ()
     assert [claim.id.key for claim in granted.claims] == ["a", "b"]
     assert (granted.claims[1].token, granted.claims[:1]) == (1, list(granted.claims)[:1])
     backend.close()

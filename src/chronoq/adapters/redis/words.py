@@ -87,7 +87,12 @@ class Runs:
 
 
 class Granted(Sequence[Claim]):
-    """What the claim script granted, in its answers for some queues: read when it is looked at."""
+    """What the claim script granted, in its answers for some queues: read when it is looked at.
+
+    Equal to any sequence of the same claims.
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def __init__(
         self, answers: Sequence[tuple[str, Any]], records: Records, *, worker: str, until: int, now: datetime
@@ -109,6 +114,12 @@ class Granted(Sequence[Claim]):
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(self._claims)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self._claims) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __repr__(self) -> str:
+        return repr(tuple(self._claims))
 
     @property
     def _claims(self) -> list[Claim]:
