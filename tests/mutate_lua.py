@@ -52,6 +52,11 @@ _CLAIMED = "a job that is leased or dead was claimed before, so it has a history
 _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
+    ("accept", "count == 1", "false", _TIME),
+    ("accept", "waiting <= 64", "true", _HINT),
+    ("accept", "waiting <= 64", "waiting < 64", _HINT),
+    ("accept", "redis.call('EXISTS', unpack(KEYS, FIXED + 1)) > 0 and redis", " redis", _TIME),
+    ("accept", "FIXED + 1)) > 0", "FIXED + 1)) >= 0", _TIME),
     ("accept", "redis.call('EXISTS', KEYS[2]) == 1 and redis", " redis", _TIME),
     ("adopt", "ARGV[at + 4] ~= ''", "true", "an empty history reads as none"),
     ("adopt", "#later > 0 and redis", " redis", _HINT),
@@ -59,7 +64,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "#keys < limit", "#keys <= limit", "LPOP of none pops none, which ends the loop"),
     ("claim", "and budget > 0", "", "the budget bounds the time of one call only"),
     ("claim", "budget > 0", "budget >= 0", "the budget bounds the time of one call only"),
-    ("claim", "or #popped == 0", "", "LPOP of one or more never answers with none"),
+    ("claim", "#popped < wanted", "false", _TIME),
     ("claim", "string.match(member, '^[0-3]') or '2'", "string.match(member, '^[0-3]')", _FOREIGN),
     ("claim", "marks > 0 and", " ", _TIME),
     ("claim", "marks > 0", "marks >= 0", _TIME),
@@ -85,9 +90,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("live", "redis.call('EXISTS', unpack(KEYS)) == 0", "false", _TIME),
     ("page", "member ~= '' and redis", " redis", "no member is without a name"),
     ("page", "elseif member ~= '' then", "elseif true then", "no score is below that of no mark"),
-    ("promote", "(byte(due[i]) or 0)", "(byte(due[i]))", _FOREIGN),
     ("promote", "- 47] or lanes[3]", "- 47]", _FOREIGN),
-    ("promote", "#lane > 0 then", "#lane >= 0 then", "none is pushed where none is"),
     ("put", "sooner and redis", " redis", _HINT),
     ("put", "math.huge) < earliest", "math.huge) <= earliest", _HINT),
     ("report", "not token or token", "token", _CLAIMED),

@@ -23,7 +23,7 @@ if count == 1 then -- the same as below, in fewer commands
   local waiting = redis.call('RPUSH', lane, key)
   redis.call('HINCRBY', KEYS[3], 'accepted', 1)
   -- behind so many there is a token, or somebody who has taken it and leaves another
-  if waiting <= 64 and redis.call('RPUSH', KEYS[4], '1') > 64 then redis.call('LTRIM', KEYS[4], 0, 63) end
+  if waiting <= 64 then redis.call('RPUSH', KEYS[4], '1') end
   return 1
 end
 

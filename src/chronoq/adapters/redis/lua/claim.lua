@@ -27,9 +27,10 @@ local keys, budget, marks = {}, limit + 1000, redis.call('SCARD', KEYS[7])
 for lane = 3, 6 do
   while not paused and #keys < limit and budget > 0 do
     local wanted = math.min(limit - #keys, budget)
-    local popped = redis.call('LPOP', KEYS[lane], wanted) or {}
+    local popped = redis.call('LPOP', KEYS[lane], wanted)
+    if not popped then break end
     budget = budget - #popped
-    local skipped = marks > 0 and #popped > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
+    local skipped = marks > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
     for i, key in ipairs(popped) do
       -- once: a dead letter that a sweep buried may have been revived since, and stand in the list twice
       if not (skipped[i] == 1 and redis.call('SREM', KEYS[7], key) == 1) then keys[#keys + 1] = key end
