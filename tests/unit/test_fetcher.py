@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chronoq import Scheduler
 from chronoq.app.fetcher import MOST, PATIENCE, POLL
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.job import Pause, State
@@ -543,3 +544,29 @@ def test_what_cannot_be_given_back_in_an_outage_is_held_and_given_back_later() -
     assert len(bench.hands.held) == 2
     bench.fetch()
     assert bench.state("b") is State.READY
+
+
+def test_what_a_full_claim_brought_is_handed_over_though_no_more_fits_by_then() -> None:
+    bench = Bench(slots=8)
+    overflowing(bench)
+    bench.hands.pace.saw_longer(1 * S)  # as when a long run ends meanwhile: far fewer are held from here on
+    bench.fetch()
+    assert len(bench.threads.waiting) == MOST
+    while not bench.fetcher.idle:
+        bench.work()
+        bench.fetch()
+    assert (bench.counts().done, len(bench.ran)) == (900, 900)
+
+
+def test_what_a_full_claim_brought_goes_back_when_the_grace_is_over_before_the_next() -> None:
+    app = Scheduler(concurrency=8)
+    task = app.add_task(lambda: None, name="nothing")
+    worker = app.worker()
+    worker.hands.pace.mean = 0.0001
+    handles = [task.enqueue() for _ in range(900)]
+    now = worker.backend.clock.now()
+    assert worker.fetcher.step(now) == now
+    assert len(worker.fetcher.fresh) == MOST
+    assert not worker.stop(grace=timedelta(0))
+    assert {handle.status() for handle in handles} == {State.READY}
+    app.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from time import monotonic
@@ -119,3 +120,28 @@ def test_in_an_outage_wake_ups_neither_cut_the_pauses_short_nor_make_them_grow()
         True,
         True,
     ]
+
+
+def test_what_ends_while_a_lost_claim_is_looked_for_is_not_given_back() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.fetch()
+    bench.outage.fail("claim", times=1, after=True)
+    bench.fetcher.heard = True
+    with pytest.raises(BackendError):
+        bench.fetch()
+
+    class Then(list[datetime]):
+        """The run ends when the fetcher has settled, and begins to look."""
+
+        def __iter__(self) -> Iterator[datetime]:
+            bench.work()
+            return super().__iter__()
+
+    bench.fetcher.unanswered = Then(bench.fetcher.unanswered)
+    bench.fetcher.step(bench.now)
+    bench.work()
+    bench.fetch()
+
+    assert bench.counts().done == 1
+    assert len(bench.ran) == 1

@@ -77,12 +77,13 @@ class Fetcher:
 
     def step(self, now: datetime) -> datetime:
         """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
-        if self.unanswered or self.returning or self.stopping:
+        if self.unanswered or self.returning:
             self._take_in(now)
         if self.unanswered:
             self.settle(now)
             self._recover(now)
         if self.stopping:
+            self._take_in(now)
             self.settle(now)
             self.give_back(now)
             if self.hands.empty:
@@ -94,7 +95,7 @@ class Fetcher:
         self._unburden(now)
         self._return(now)
         free = min(self._free, 1 if self.wary else MOST)
-        if not (free or self.heard):
+        if not (free or self.heard or self.fresh):  # a claim of none takes in what is fresh
             self.settle(now)
             return self._rest(now)
         self.heard = False
@@ -221,7 +222,9 @@ class Fetcher:
     def _recover(self, now: datetime) -> None:
         """Give back what a claim has leased whose answer was lost: nobody has started it."""
         ends = {to_ms(end) for end in self.unanswered}
+        # in the order in which a run moves, so that none is missed on its way
         held = {run.claim.id for run in (*self.hands.held, *self.hands.ending)}
+        held |= {claim.id for claim, _ in list(self.hands.outbox)}
         for name in self.queues:
             claims, mark, more = list[Claim](), "", True
             while more:

@@ -144,7 +144,7 @@ class Worker:
         for run in runs:
             run.ask_to_stop()
         self.fetcher.settle(now)
-        self.backend.queue.release([run.claim for run in runs], now=now)
+        self.backend.queue.release([*(run.claim for run in runs), *self.fetcher.fresh], now=now)
 
     def _heard(self, _: object) -> None:
         self.ear.wanted.clear()
