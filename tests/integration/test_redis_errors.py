@@ -155,7 +155,8 @@ def test_what_is_no_redis_protocol_is_said_and_not_asked_again(
 
 
 @pytest.mark.parametrize(
-    "answer", [b":7\r\n", b"$-1\r\n", b"*0\r\n", array(b":1\r\n", b":1\r\n"), b"+OK\r\n"]
+    "answer",
+    [b":7\r\n", b"$-1\r\n", b"*0\r\n", array(b":1\r\n", b":1\r\n"), array(*[b":1\r\n"] * 4), b"+OK\r\n"],
 )
 def test_an_answer_that_cannot_be_one_is_no_answer(fake: FakeServer, backend: Backend, answer: bytes) -> None:
     fake.says(answer)
@@ -163,6 +164,8 @@ def test_an_answer_that_cannot_be_one_is_no_answer(fake: FakeServer, backend: Ba
     assert isinstance(submitting(backend), Unknown)
     with pytest.raises(Unreachable, match="makes no sense"):
         backend.queue.get([job("a").id], now=NOW)
+    with pytest.raises(Unreachable, match="makes no sense"):
+        backend.queue.claim([("mail", 1)], worker="w", lease=LEASE, now=NOW)
     assert fake.connections > before
 
 

@@ -23,6 +23,7 @@ from chronoq.adapters.redis.words import (
     Granted,
     Released,
     Runs,
+    grant,
     history,
     history_text,
     holder,
@@ -200,11 +201,12 @@ class Moves:
             )
             args = (to_ms(now), size, until, worker, _PROMOTED_PER_CLAIM)
             # run twice, it would lease twice as much: a lost reply is left to the leases' end
-            calls.append(Call(self.server.scripts["claim"], places, args, list, again=False, durable=True))
+            calls.append(Call(self.server.scripts["claim"], places, args, grant, again=False, durable=True))
         replies = self.server.wire.run_all(calls, meanwhile=meanwhile)
         settled = ends.join(replies[: len(ends.calls)])
-        granted = list(zip([queue for queue, _ in parts], replies[len(ends.calls) :], strict=True))
-        nexts = [due for _, reply in granted if (due := _moment(reply[0])) is not None]
+        grants = replies[len(ends.calls) :]
+        nexts = [moment for due, _ in grants if (moment := _moment(due)) is not None]
+        granted = [(queue, lists) for (queue, _), (_, lists) in zip(parts, grants, strict=True)]
         claims = Granted(granted, self.server.records, worker=worker, until=until, now=now)
         return Claimed(claims or (), min(nexts, default=None), tuple(settled))
 

@@ -86,6 +86,15 @@ class Runs:
         return self.fixed + len(self.names), schedule
 
 
+def grant(reply: Any) -> tuple[bytes, Sequence[Any]]:
+    """What a claim script answered: when the next delayed job is due, and the claims, which `Granted` reads."""
+    due, *lists = reply
+    keys, records, pasts = lists
+    if not len(keys) == len(records) == len(pasts):
+        raise ValueError("these are no claims")
+    return due, lists
+
+
 class Granted(Sequence[Claim]):
     """What the claim script granted, in its answers for some queues: read when it is looked at.
 
@@ -95,11 +104,17 @@ class Granted(Sequence[Claim]):
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def __init__(
-        self, answers: Sequence[tuple[str, Any]], records: Records, *, worker: str, until: int, now: datetime
+        self,
+        answers: Sequence[tuple[str, Sequence[Any]]],
+        records: Records,
+        *,
+        worker: str,
+        until: int,
+        now: datetime,
     ) -> None:
         self._answers, self._records = answers, records
         self._worker, self._until, self._now = worker, until, now
-        self._length = sum(len(reply[1]) for _, reply in answers)
+        self._length = sum(len(lists[0]) for _, lists in answers)
         self._read: list[Claim] | None = None
 
     def __len__(self) -> int:
@@ -124,13 +139,13 @@ class Granted(Sequence[Claim]):
     @property
     def _claims(self) -> list[Claim]:
         if self._read is None:
-            self._read = [claim for queue, reply in self._answers for claim in self._of(queue, reply)]
+            self._read = [claim for queue, lists in self._answers for claim in self._of(queue, lists)]
             self._answers = ()
         return self._read
 
-    def _of(self, queue: str, reply: Sequence[Any]) -> Iterator[Claim]:
+    def _of(self, queue: str, lists: Sequence[Any]) -> Iterator[Claim]:
         records, worker, now, ends = self._records, self._worker, self._now, from_ms(self._until)
-        for key, record, past in zip(*reply[1:], strict=True):
+        for key, record, past in zip(*lists, strict=True):
             job = records.read_job(JobId(queue, key.decode()), record, now=now)
             if past:
                 token, excused_, crashes = map(int, past.split(b":")[:3])
