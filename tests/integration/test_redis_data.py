@@ -196,6 +196,31 @@ def test_tokens_are_as_many_as_jobs_and_64_at_the_most(backend: Backend, client:
     assert tokens(client) == 64
 
 
+def test_jobs_that_come_one_by_one_leave_64_tokens_at_the_most(backend: Backend, client: redis.Redis) -> None:
+    """Also where workers take each at once and never listen, because there is always more of a lower priority."""
+    backend.queue.submit([job("low", options=Options(Priority.LOW))], now=NOW)
+    for number in range(100):
+        backend.queue.submit([job(str(number))], now=NOW)
+        assert backend.queue.claim([(MAIL, 1)], worker="w", lease=LEASE, now=NOW).claims
+    assert tokens(client) == 64
+
+
+def test_a_job_behind_many_cancelled_ones_wakes_somebody(backend: Backend, client: redis.Redis) -> None:
+    backend.queue.submit([job(str(i)) for i in range(1200)], now=NOW)
+    backend.queue.cancel([job(str(i)).id for i in range(1200)], now=NOW)
+    assert not backend.queue.claim([(MAIL, 1)], worker="w", lease=LEASE, now=NOW).claims
+    assert (client.llen(KEY + "ready:2"), tokens(client)) == (199, 0)
+    backend.queue.submit([job("new")], now=NOW)
+    assert tokens(client) == 1
+
+
+def test_a_job_that_comes_alone_replaces_a_token_that_was_lost(backend: Backend, client: redis.Redis) -> None:
+    backend.queue.submit([job(str(i)) for i in range(99)], now=NOW)
+    client.delete(KEY + "wake:work")  # as by workers that heard of them, and died
+    backend.queue.submit([job("new")], now=NOW)
+    assert tokens(client) == 1
+
+
 def test_who_finds_nothing_clears_the_tokens(backend: Backend, client: redis.Redis) -> None:
     backend.queue.submit([job(str(i)) for i in range(9)], now=NOW)
     backend.queue.claim([(MAIL, 9)], worker="w", lease=LEASE, now=NOW)

@@ -22,8 +22,10 @@ if count == 1 then -- the same as below, in fewer commands
   if redis.call('SREM', KEYS[2], key) == 1 then take_out(key) end
   local waiting = redis.call('RPUSH', lane, key)
   redis.call('HINCRBY', KEYS[3], 'accepted', 1)
-  -- behind so many there is a token, or somebody who has taken it and leaves another
-  if waiting <= 64 then redis.call('RPUSH', KEYS[4], '1') end
+  -- behind so many one token is enough: who takes it leaves another
+  if waiting <= 64 or redis.call('EXISTS', KEYS[4]) == 0 then
+    if redis.call('RPUSH', KEYS[4], '1') > 64 then redis.call('RPOP', KEYS[4]) end
+  end
   return 1
 end
 
