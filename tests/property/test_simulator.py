@@ -31,6 +31,7 @@ ONCE_BROKEN = (
     (2, "L2: who extended between the sweep's two calls was robbed"),
     (494, "S5: an edit by a clock that lags went back to a time that had fired"),
     (62319, "Q4: the id of a job that was cancelled in line, and forgotten since, was refused to a new one"),
+    (523555, "L1: the checker had no patience with fifty poisons that were tried one after the other"),
     (74643, "L3: the checker blamed a poison for a lease that had run out before"),
 )
 

@@ -34,6 +34,8 @@ CHAOS = 15 * S
 """How long faults go on at least."""
 PATIENCE = 300 * S
 """Within which everything has to end once the faults have healed."""
+CONVICTION = 10 * S
+"""How much longer for each poison: they are tried one after the other, and each takes some workers with it."""
 
 LAGS = (ZERO, ZERO, ZERO, 50 * MS, 500 * MS)
 FAR_LAGS = (ZERO, ZERO, 50 * MS, 2 * S, 5 * S)
@@ -202,7 +204,8 @@ class World:
                 self._no_time_forgotten()
             self._until(self.hub.now + 20 * S, self._all_arrived)
             self._calm_down()
-            self._until(self.hub.now + PATIENCE, self._at_rest)
+            poisons = sum(b'"poison"' in one.job.payload for one in self.checker.jobs.live.values())
+            self._until(self.hub.now + PATIENCE + poisons * CONVICTION, self._at_rest)
             self._balance()
         finally:
             self._close()
