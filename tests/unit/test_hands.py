@@ -60,12 +60,20 @@ def test_among_short_jobs_one_that_was_kept_waiting_hardly_counts() -> None:
 def test_where_nearly_all_jobs_end_at_once_that_is_known_until_they_do_not() -> None:
     pace = Pace()
     assert not pace.instant
-    for _ in range(500):
+    for _ in range(1000):
         pace.saw(timedelta(microseconds=100))
     assert pace.instant
-    for _ in range(50):
+    for _ in range(5):
         pace.saw(timedelta(milliseconds=1))
     assert not pace.instant
+
+
+def test_one_in_twenty_that_waits_for_something_is_enough_for_them_to_run_side_by_side() -> None:
+    pace, known = Pace(), list[bool]()
+    for number in range(3000):
+        pace.saw(timedelta(milliseconds=5) if number % 20 == 0 else timedelta(microseconds=10))
+        known.append(pace.instant)
+    assert not any(known)
 
 
 def test_nobody_waits_for_jobs_of_which_it_is_not_known_that_they_end_at_once() -> None:
@@ -76,7 +84,7 @@ def test_nobody_waits_for_jobs_of_which_it_is_not_known_that_they_end_at_once() 
 
 def test_who_waits_for_jobs_that_end_at_once_goes_on_with_the_end_of_the_last() -> None:
     hands = Hands(1)
-    hands.pace.brisk = 1.0
+    hands.pace.mean = 0.0
     runs = [hands.take(claim()), hands.take(claim())]
     waiting = threading.Thread(target=hands.breathe, args=(10**9,))
     waiting.start()

@@ -57,21 +57,19 @@ class Pace:
     """How many jobs to hold for each slot: about `HOLD` of work, by the durations seen lately."""
 
     mean: float = 1.0
-    brisk: float = 0.0
-    """How many of the last hundred or so took no time worth mentioning."""
+    """Seconds that a job takes, of those lately; one that ends at once counts as none."""
 
     HOLD = 0.05
     DEEPEST = 100
     SHORT = 0.005
     INSTANT = timedelta(microseconds=150)
     """A clock may tell the time in steps of a hundred."""
+    LITTLE = 20e-6
 
     def saw(self, length: timedelta) -> None:
-        instant = length < self.INSTANT
-        self.brisk += (instant - self.brisk) * 0.01
         # of the last ten; of the last hundred where all are short: one whose thread had to wait for the
         # others would else count for more than it is
-        seconds = 0.0 if instant else length.total_seconds()
+        seconds = 0.0 if length < self.INSTANT else length.total_seconds()
         self.mean += (seconds - self.mean) * (0.1 if self.mean > self.SHORT else 0.01)
 
     def saw_longer(self, length: timedelta) -> None:
@@ -80,8 +78,11 @@ class Pace:
 
     @property
     def instant(self) -> bool:
-        """Whether nearly all end at once: threads that run such would only take the interpreter from each other."""
-        return self.brisk > 0.9
+        """Whether nearly all end at once: threads that run such would only take the interpreter from each other.
+
+        Among them a few long ones are enough to make it worth while: the mean says both, how many and how long.
+        """
+        return self.mean < self.LITTLE
 
     @property
     def depth(self) -> int:
