@@ -86,9 +86,9 @@ class Database:
             self._pending.append(task)
         with self._writing:
             if not task.done:
-                with self._queueing:
-                    group, self._pending = self._pending, []
-                self._commit(group)
+                self._commit()
+        if not task.done:  # it was in the hands of a thread that was interrupted
+            raise trouble.interrupted(self.path)
         if task.error is not None:
             raise task.error
         return task.answer  # type: ignore[return-value]  # it is done, without an error
@@ -108,11 +108,12 @@ class Database:
         with self._reading:
             try:
                 self._reader = db = self._reader or self.connect()
-                db.execute("BEGIN")
+                _undo(db)
                 try:
+                    db.execute("BEGIN")
                     return look(Step(db, self.namespace, self.records))
                 finally:
-                    db.execute("COMMIT")
+                    _undo(db)
             except sqlite3.Error as error:
                 raise trouble.told(self.path, error) from error
 
@@ -128,17 +129,18 @@ class Database:
 
         False: nothing was done, by the statement's reasons or because others write: `write` shares their commit.
         """
-        if self._pending or self._log.short or not self._writing.acquire(blocking=False):
+        if self._pending or self._log.short or self._writing.locked():
             return False
-        try:
-            done = self._ready(lax=False).execute(_ADD, laid).rowcount == 1
-            self._log.look()
-        except sqlite3.Error as error:
-            if trouble.is_busy(error):
-                return False
-            raise trouble.told(self.path, error) from error
-        finally:
-            self._writing.release()
+        with (
+            self._writing
+        ):  # an `acquire` by itself may be the last thing that is done before an interruption
+            try:
+                done = self._ready(lax=False).execute(_ADD, laid).rowcount == 1
+                self._log.look()
+            except sqlite3.Error as error:
+                if trouble.is_busy(error):
+                    return False
+                raise trouble.told(self.path, error) from error
         if done:
             self.ring(_WORK)
         return done
@@ -199,15 +201,18 @@ class Database:
         self._reader = self._writer = None
         self._log.forget()
 
-    def _commit(self, group: list[_Task[Any]]) -> None:
-        """Run all tasks in one transaction, each undone alone if it fails."""
+    def _commit(self) -> None:
+        """Run all tasks that wait in one transaction, each undone alone if it fails."""
         rung: set[str] = set()
+        group: list[_Task[Any]] = []
         try:
+            with self._queueing:
+                group, self._pending = self._pending, []
             db = self._ready(lax=not any(task.durable for task in group))
             rung = self._run_all(group, Step(db, self.namespace, self.records)).rung
             self._log.look()
         except BaseException as error:
-            told = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
+            told = trouble.heard(self.path, error)
             for task in group:
                 task.error = task.error or told
             if not isinstance(error, Exception):
@@ -219,8 +224,9 @@ class Database:
             self.ring(rung)
 
     def _ready(self, *, lax: bool) -> sqlite3.Connection:
-        """The connection that writes, to the file that was opened."""
+        """The connection that writes, to the file that was opened; in no transaction."""
         db = self._writer or self._connected()
+        _undo(db)
         if lax != self._lax:
             self._relax(db, lax)
         if _identity(self._place) != self._inode:
@@ -228,17 +234,15 @@ class Database:
         return db
 
     def _run_all(self, group: list[_Task[Any]], step: Step) -> Step:
-        self._patiently(lambda: step.db.execute("BEGIN IMMEDIATE"))
         try:
+            self._patiently(lambda: step.db.execute("BEGIN IMMEDIATE"))
             if self._log.short:
                 self._log.make_room()
             for task in group:
                 step = self._run(task, step, several=len(group) > 1)
             step.db.execute("COMMIT")
-        except BaseException:
-            if step.db.in_transaction:
-                step.db.execute("ROLLBACK")
-            raise
+        finally:
+            _undo(step.db)
         return step
 
     def _run(self, task: _Task[Any], step: Step, *, several: bool) -> Step:
@@ -253,7 +257,7 @@ class Database:
             if not step.db.in_transaction:  # the whole has been undone: the disk is full, say
                 raise
             step.db.execute("ROLLBACK TO one")
-            task.error = trouble.told(self.path, error) if isinstance(error, sqlite3.Error) else error
+            task.error = trouble.heard(self.path, error)
             step = Step(step.db, self.namespace, self.records, rung=step.rung)
         step.db.execute("RELEASE one")
         return step
@@ -283,6 +287,12 @@ def _perform(task: _Task[T], step: Step) -> None:
         step.take_in()
     task.answer = task.work(step)
     step.flush()
+
+
+def _undo(db: sqlite3.Connection) -> None:
+    """What was begun and not committed, as by somebody who was interrupted: it would hold all others up."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -47,9 +47,10 @@ class Log:
 
     def forget(self) -> None:
         """To be called when the file is closed: the log may be another one next time."""
-        if self._file is not None:
-            os.close(self._file)
-        self.short, self._size, self._file = False, 0, None
+        file, self._file = self._file, None  # forgotten first: its number may be another file's next
+        self.short, self._size = False, 0
+        if file is not None:
+            os.close(file)
 
     def make_room(self) -> None:
         """To be called while nobody else writes. Where there is no room on the disk, nothing happens."""

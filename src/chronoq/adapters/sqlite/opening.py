@@ -42,8 +42,8 @@ def prepare(data: Database) -> None:
 
 def _take(db: sqlite3.Connection, steps: list[str]) -> None:
     """Take the steps that are left, all or none."""
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")
         for step in steps[_pragma(db, "user_version") :]:  # asked again: another process may have been first
             for statement in step.split(";\n"):
                 db.execute(statement)

@@ -46,6 +46,20 @@ def told(path: Path, error: sqlite3.Error) -> BackendError:
     return BackendError(f"{path} refused a statement ({error}). Its tables may not be chronoq's. {_RESTORE}")
 
 
+def heard(path: Path, error: BaseException) -> Exception:
+    """What those hear whose steps shared the fate of one that raised `error`."""
+    if isinstance(error, sqlite3.Error):
+        return told(path, error)
+    return error if isinstance(error, Exception) else interrupted(path)
+
+
+def interrupted(path: Path) -> NotReady:
+    return NotReady(
+        f"The thread that wrote to {path} for others was interrupted, so it is not known whether this was done. "
+        "Try again, with the same id."
+    )
+
+
 def busy(path: Path, seconds: float) -> NotReady:
     return NotReady(
         f"{path} cannot be written for now: another process has held it for {seconds:g} s. "
