@@ -13,6 +13,9 @@ class Forked(Protocol):
     def after_fork(self, *, child: bool) -> None: ...
 
 
+_still = Lock()
+"""Held while the process forks: threads fork one by one, and meanwhile nothing new is opened that nobody holds."""
+
 _open: WeakSet[Forked] = WeakSet()
 _guards: WeakSet[Lock] = WeakSet()
 _forking: list[Forked] = []
@@ -20,21 +23,26 @@ _held: list[Lock] = []
 
 
 def watch(one: Forked) -> None:
-    _open.add(one)
+    with _still:
+        _open.add(one)
 
 
 def forget(one: Forked) -> None:
-    _open.discard(one)
+    with _still:
+        _open.discard(one)
 
 
 def guard() -> Lock:
     """A lock that no forked child finds taken. Whoever has it may wait for no other."""
     lock = Lock()
-    _guards.add(lock)
+    with _still:
+        _guards.add(lock)
     return lock
 
 
 def _before() -> None:
+    _still.acquire()
+    _held.append(_still)
     for one in list(_open):
         one.before_fork()
         _forking.append(one)
@@ -44,10 +52,10 @@ def _before() -> None:
 
 
 def _after(*, child: bool = False) -> None:
-    while _held:
-        _held.pop().release()
     while _forking:
         _forking.pop().after_fork(child=child)
+    while _held:
+        _held.pop().release()
 
 
 def _in_child() -> None:
