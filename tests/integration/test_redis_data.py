@@ -465,6 +465,8 @@ def test_a_full_server_takes_nothing_new(new_server: Callable[..., Server], kind
     step = Firing(SCHEDULE.id, *[backend.store.find(MAIL)[0].cursor] * 2, jobs=(job("f"),))
     for refused in (
         lambda: backend.queue.submit([job("new"), job("later", due=NOW + HOUR)], now=NOW),
+        lambda: backend.queue.submit([job("new"), job("newer")], now=NOW),
+        lambda: backend.queue.submit([job("new")], now=NOW),
         lambda: backend.store.put(
             evolve(SCHEDULE, id=ScheduleId(MAIL, "b")), cursor=Cursor(1, NOW, NOW), expected=None, now=NOW
         ),
@@ -479,8 +481,11 @@ def test_a_full_server_takes_nothing_new(new_server: Callable[..., Server], kind
 
 @pytest.mark.parametrize("kind", ["valkey-9.1", "redis-6.2"])
 def test_a_full_server_can_be_drained(new_server: Callable[..., Server], kind: str) -> None:
-    backend = full(new_server(kind))
+    backend = full(server := new_server(kind))
     queue, now = backend.queue, NOW + 60 * S
+    server.client().delete(KEY + "wake:work")
+    assert queue.claim([(MAIL, 0)], worker="w", lease=LEASE, now=NOW).claims == ()
+    assert tokens(server.client()) == 1
     assert queue.promote([MAIL], now=now, limit=2)[0].moved == 2
     held = queue.claim([(MAIL, 10)], worker="w", lease=LEASE, now=now).claims
     assert queue.extend(held, lease=LEASE, now=now) == [Hold.KEPT] * 10

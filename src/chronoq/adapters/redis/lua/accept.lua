@@ -24,7 +24,7 @@ if count == 1 then -- the same as below, in fewer commands
   redis.call('HINCRBY', KEYS[3], 'accepted', 1)
   -- behind so many one token is enough: who takes it leaves another
   if waiting <= 64 or redis.call('EXISTS', KEYS[4]) == 0 then
-    if redis.call('RPUSH', KEYS[4], '1') > 64 then redis.call('RPOP', KEYS[4]) end
+    if redis.call('RPUSH', KEYS[4], '1') > 64 then redis.call('LTRIM', KEYS[4], 0, 63) end
   end
   return 1
 end

