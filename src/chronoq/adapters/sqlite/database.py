@@ -30,6 +30,7 @@ T = TypeVar("T")
 PATIENCE = 10.0
 """How many seconds a writer waits for other processes."""
 
+_CLOSED = "{} was closed. Open it again."
 _PAUSE = 0.0005
 _ADD, _WORK = SQL["inbox.add"], frozenset({"work"})
 
@@ -81,6 +82,7 @@ class Database:
         `durable` False: what nobody misses after a power failure, because every process died in it.
         `inbox`: what lies there is taken in before, so that `work` finds it.
         """
+        forks.wait()
         task = _Task(work, durable, inbox)
         with self._queueing:
             self._pending.append(task)
@@ -105,6 +107,7 @@ class Database:
         return self._look(look)
 
     def _look(self, look: Callable[[Step], T]) -> T:
+        forks.wait()
         with self._reading:
             try:
                 self._reader = db = self._reader or self.connect()
@@ -129,6 +132,7 @@ class Database:
 
         False: nothing was done, by the statement's reasons or because others write: `write` shares their commit.
         """
+        forks.wait()
         if self._pending or self._log.short or self._writing.locked():
             return False
         with (
@@ -160,7 +164,7 @@ class Database:
     def connect(self) -> sqlite3.Connection:
         """A new connection to the file that was opened."""
         if self.closed:
-            raise BackendError(f"{self.path} was closed. Open it again.")
+            raise BackendError(_CLOSED.format(self.path))
         db = connection(self.address, patience=self.patience)
         there = _identity(self._place)
         if self._inode not in (None, there):
@@ -170,8 +174,8 @@ class Database:
         return db
 
     def close(self) -> None:
+        self.closed = True  # first, so that threads that begin one step after another make way
         with self._writing, self._reading:
-            self.closed = True
             self._disconnect()
         forks.forget(self)
 
@@ -225,6 +229,8 @@ class Database:
 
     def _ready(self, *, lax: bool) -> sqlite3.Connection:
         """The connection that writes, to the file that was opened; in no transaction."""
+        if self.closed:
+            raise BackendError(_CLOSED.format(self.path))
         db = self._writer or self._connected()
         _undo(db)
         if lax != self._lax:

@@ -40,6 +40,13 @@ def guard() -> Lock:
     return lock
 
 
+def wait() -> None:
+    """To be called before a lock is taken that is held over a fork: else one who always comes again keeps it back."""
+    if _still.locked():
+        with _still:
+            pass
+
+
 def _before() -> None:
     _still.acquire()
     _held.append(_still)
