@@ -211,7 +211,8 @@ def act(context: Context, kind: str, number: int, tag: str = "") -> str:
         raise Snooze("1s")
     if kind == "poison" and context.token <= number:
         runs = list(process.worker.hands.held)
-        verdicts = [run for run in process.slots.busy if run not in process.worker.hands.held]
+        # what was let go before, for its lease could not be renewed, is charged for that
+        verdicts = [run for run in process.slots.busy if run not in runs and not run.stopping]
         checker.poisoned(context, process, [*runs, *verdicts], world.settings.max_crashes)
         world.note("%s kills %s", context.key, process.name)
         process.kill()
