@@ -53,7 +53,6 @@ _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("accept", "count == 1", "false", _TIME),
-    ("accept", "waiting <= 64", "true", _HINT),
     ("accept", "waiting <= 64", "waiting < 64", _HINT),
     ("accept", "redis.call('EXISTS', unpack(KEYS, FIXED + 1)) > 0 and redis", " redis", _TIME),
     ("accept", "FIXED + 1)) > 0", "FIXED + 1)) >= 0", _TIME),

@@ -32,8 +32,7 @@ class Records:
         return cls(Seal(opening.namespace, opening.signing))
 
     def job(self, job: Job) -> bytes:
-        record = encode_job(job)
-        return self.seal.signed("job", job.id, record) if self.seal.signing.keys else record
+        return self.seal.signed("job", job.id, encode_job(job))
 
     def read_job(self, id: JobId, stored: bytes | None, *, now: datetime) -> Job:
         """The job of a record; one with a `defect` when it is missing, refused, or cannot be read (Q12)."""

@@ -12,7 +12,7 @@ from chronoq.domain.job import Claim
 from chronoq.domain.time import EPOCH, ZERO
 from chronoq.domain.verdict import Verdict
 
-AT_ONCE = 25e-6
+ALLOWANCE = 25e-6
 """Seconds, twice as long as a run takes that does nothing."""
 
 
@@ -141,7 +141,7 @@ class Hands:
         if self.pace.instant:
             self.through.clear()
             if self.held:
-                self.through.wait(many * AT_ONCE)
+                self.through.wait(many * ALLOWANCE)
 
     def drop(self, run: Run) -> bool:
         """Let go without a verdict. False: it is not held any more."""

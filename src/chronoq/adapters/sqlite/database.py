@@ -135,9 +135,8 @@ class Database:
         forks.wait()
         if self._pending or self._log.short or self._writing.locked():
             return False
-        with (
-            self._writing
-        ):  # an `acquire` by itself may be the last thing that is done before an interruption
+        # an `acquire` by itself may be the last thing that is done before an interruption
+        with self._writing:
             try:
                 done = self._ready(lax=False).execute(_ADD, laid).rowcount == 1
                 self._log.look()
