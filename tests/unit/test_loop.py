@@ -8,8 +8,8 @@ import pytest
 from attrs import define, field
 
 from chronoq.adapters.system import SystemClock
-from chronoq.app.loop import FIRST_PAUSE, LONGEST_PAUSE, Ear, Loop, Trouble
-from chronoq.domain.errors import LoginRefused, Unreachable
+from chronoq.app.loop import FIRST_PAUSE, LONGEST_PAUSE, Ear, Loop, Trouble, end
+from chronoq.domain.errors import BackendError, LoginRefused, Unreachable
 from chronoq.testing import ManualClock
 from tests.servers import eventually
 from tests.unit.made import NOW, S
@@ -211,6 +211,44 @@ def test_an_actor_may_stop_its_own_loop() -> None:
     assert loop.thread is not None
     loop.thread.join(10)
     assert not loop.thread.is_alive()
+
+
+def test_the_end_waits_for_the_steps_that_are_under_way_but_not_for_an_ear() -> None:
+    inside, listening, go_on, ended = (threading.Event() for _ in range(4))
+
+    def what(now: datetime) -> datetime:
+        inside.set()
+        go_on.wait(10)
+        ended.set()
+        return now + timedelta(hours=1)
+
+    def listen(patience: timedelta) -> None:
+        listening.set()
+        never.wait(10)
+
+    never = threading.Event()
+    ear = Ear(listen, lambda _: None)
+    ear.wanted.set()
+    loops = [Loop("it", Doing(what), SystemClock()), Loop("ear", ear, SystemClock())]
+    for loop in loops:
+        loop.start()
+    assert inside.wait(10)
+    assert listening.wait(10)
+    threading.Timer(0, lambda: eventually(loops[0].stopped.is_set) and go_on.set()).start()
+    end(loops)
+    assert ended.is_set()
+    assert not never.is_set()
+    assert loops[1].thread is not None
+    assert loops[1].thread.is_alive()
+    never.set()
+    loops[1].join()
+
+
+def test_what_fails_when_the_end_was_asked_for_is_nobodys_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop("it", fails(BackendError("closed")), ManualClock())
+    loop.stop()
+    loop.turn()
+    assert not caplog.messages
 
 
 def test_an_ear_listens_only_while_it_is_asked_to() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from attrs import define, field
 
-from chronoq.app.loop import Actor, Ear, Loop, Trouble
+from chronoq.app.loop import Actor, Ear, Loop, Trouble, end
 from chronoq.app.presence import Presence
 from chronoq.app.reaper import SWEEP, Reaper
 from chronoq.app.relay import Engine, Parcel, Relay
@@ -180,10 +180,7 @@ class RelayService:
     def stop(self) -> None:
         """End after the step that it is in; what was handed over goes on where it is."""
         self.deliverer.stopping = True
-        for loop in self.loops.values():
-            loop.stop()
-        for name in ("deliverer", "presence"):
-            self.loops[name].join(timedelta(seconds=10))
+        end(self.loops.values())
         try:
             self.deliverer.step(self.backend.clock.now())
             self.presence.leave()

@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 from attrs import define, field
@@ -16,6 +17,8 @@ log = logging.getLogger("chronoq")
 
 FIRST_PAUSE = timedelta(milliseconds=100)
 LONGEST_PAUSE = timedelta(seconds=5)
+LONGEST_END = 10.0
+"""Seconds for which the steps of a process that is stopped are waited for."""
 
 
 class Actor(Protocol):
@@ -111,6 +114,9 @@ class Loop:
         try:
             until = self.actor.step(now)
         except BackendError as error:
+            if self.stopped.is_set():  # nobody waits for it any more, and its backend may be closed by now
+                log.debug("%s: the last step failed: %s", self.name, error)
+                return now
             self.trouble.met(self.name, error, now=now)
         except Exception:
             log.exception("⚠ %s: a step failed; going on", self.name)
@@ -120,6 +126,18 @@ class Loop:
             return until
         until, self.pause = now + self.pause, min(self.pause * 2, self.longest_pause)
         return until
+
+
+def end(loops: Iterable[Loop]) -> None:
+    """Have all of them end after the steps that they are in. An ear is not waited for: it hears that its
+    backend is closed."""
+    loops = list(loops)
+    for loop in loops:
+        loop.stop()
+    deadline = monotonic() + LONGEST_END
+    for loop in loops:
+        if not isinstance(loop.actor, Ear):
+            loop.join(timedelta(seconds=max(0.0, deadline - monotonic())))
 
 
 @define

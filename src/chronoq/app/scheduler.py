@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from attrs import define, field
 
-from chronoq.app.loop import Actor, Ear, Loop, Trouble
+from chronoq.app.loop import Actor, Ear, Loop, Trouble, end
 from chronoq.app.presence import Presence
 from chronoq.app.sweeper import Sweeper
 from chronoq.app.ticker import Ticker
@@ -59,10 +59,7 @@ class SchedulerService:
 
     def stop(self) -> None:
         """End after the step it is in, and let another one lead at once."""
-        for loop in self.loops.values():
-            loop.stop()
-        for name in ("ticker", "presence"):
-            self.loops[name].join(timedelta(seconds=10))
+        end(self.loops.values())
         with suppress(BackendError):  # it runs out by itself
             self.ticker.resign()
             self.presence.leave()

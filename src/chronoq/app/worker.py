@@ -13,7 +13,7 @@ from chronoq.app.executors import Coroutines, Threads
 from chronoq.app.fetcher import Fetcher
 from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
-from chronoq.app.loop import Actor, Ear, Loop, Trouble
+from chronoq.app.loop import Actor, Ear, Loop, Trouble, end
 from chronoq.app.presence import Presence
 from chronoq.app.processes import Processes
 from chronoq.app.reaper import SWEEP, Reaper
@@ -110,10 +110,7 @@ class Worker:
         self.loops["fetcher"].wake.set()
         limit = self.settings.grace if grace is None else grace
         finished = self._drained(limit)
-        for loop in self.loops.values():
-            loop.stop()
-        for name in ("fetcher", "presence"):
-            self.loops[name].join(timedelta(seconds=10))
+        end(self.loops.values())
         try:
             if not finished:
                 self._abandon()

@@ -8,7 +8,7 @@ import sys
 import click
 
 from chronoq.api.scheduler import Scheduler
-from chronoq.app.loop import Loop
+from chronoq.app.loop import Loop, end
 from chronoq.app.worker import Worker
 from chronoq.cli import logs
 from chronoq.cli.base import FAILURE, OK, Cli, Command, Misuse
@@ -92,7 +92,7 @@ def worker(
     signals.until(
         lambda: made.failed.is_set() or (burst and made.idle) or (supervised() and os.getppid() != parent)
     )
-    watch.stop()
+    end([watch])
     return finish(made)
 
 
