@@ -42,7 +42,7 @@ def main() -> None:
         for measure in measures.ALL:
             if given.only and not any(word in measure.name for word in given.only.split(",")):
                 continue
-            repeat = given.repeat or (1 if given.quick else measure.repeat)
+            repeat = given.repeat or (measure.quick if given.quick else measure.repeat)
             ours = [] if given.files else measure.ours
             names = [*ours, *(peers if measure.peers else [])]
             for _ in range(repeat):  # interleaved: a slow minute of the machine is everybody's

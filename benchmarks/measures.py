@@ -27,7 +27,8 @@ RQ = ("chronoq_rq",)
 
 @frozen
 class Measure:
-    """`needs`: a subject without that verb is left out. `repeat`: how often in a full run."""
+    """`needs`: a subject without that verb is left out. `repeat`: how often in a full run; `quick`: and in a
+    quick one, where what is over in a moment is noise if it is looked at once."""
 
     name: str
     run: Callable[[Lab, str, float], Figures]
@@ -36,6 +37,7 @@ class Measure:
     needs: str = "put"
     peers: bool = False
     repeat: int = 3
+    quick: int = 1
 
 
 # --- putting in -----------------------------------------------------------------------------------
@@ -304,23 +306,26 @@ def _drains(lab: Lab, scale: float) -> Figures:
 
 
 ALL = (
-    Measure("enqueue_one", enqueue_one, _raw("enqueue_one", ceilings.enqueue_one, 10_000), peers=True),
+    Measure(
+        "enqueue_one", enqueue_one, _raw("enqueue_one", ceilings.enqueue_one, 10_000), peers=True, quick=5
+    ),
     Measure(
         "enqueue_bulk",
         enqueue_bulk,
         _raw("enqueue_bulk", ceilings.enqueue_bulk, 100_000),
         needs="put_many",
         peers=True,
+        quick=5,
     ),
     Measure("enqueue_threads", enqueue_threads, needs="threads", peers=True),
-    Measure("drain_one", drain_one, _drains, ours=BOTH, peers=True),
+    Measure("drain_one", drain_one, _drains, ours=BOTH, peers=True, quick=3),
     Measure("drain_two", drain_two, ours=BOTH, peers=True, repeat=2),
     Measure("idle_start", idle_start, _wake, ours=BOTH, peers=True, repeat=1),
     Measure("lateness", lateness, needs="put_at", peers=True, repeat=1),
     Measure("due_at_once", due_at_once, needs="put_at", peers=True, repeat=2),
-    Measure("promote", promote, _raw("promote", ceilings.mover, 100_000)),
-    Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=True),
-    Measure("recurring_memory", recurring_memory, _set("recurring_memory"), needs="recurring"),
+    Measure("promote", promote, _raw("promote", ceilings.mover, 100_000), quick=5),
+    Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=True, quick=3),
+    Measure("recurring_memory", recurring_memory, _set("recurring_memory"), needs="recurring", quick=3),
     Measure("relay_due", relay_due, ours=RQ, needs="relay_due", peers=True),
     Measure("relay_cron", relay_cron, ours=RQ, needs="relay_cron", peers=True),
     Measure("relay_lateness", relay_lateness, ours=RQ, needs="relay_due", peers=True, repeat=1),
