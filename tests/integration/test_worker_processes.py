@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from chronoq import Scheduler
+from chronoq.cli.worker import GARBAGE
 from chronoq.domain.lease import Kind
 from tests.faults import Stage, on_stage
 from tests.proc import chronoq
@@ -86,3 +89,30 @@ def test_a_mistake_is_told_once(stage: Stage, tmp_path: Path) -> None:
     with chronoq("worker", "--processes", "3", "--app", "nowhere:app", env=env, cwd=tmp_path) as supervisor:
         assert supervisor.wait(within=30) == 2
     assert len([line for line in supervisor.err if "error" in line]) == 1
+
+
+APP = """
+import gc
+from chronoq import Scheduler
+
+{said}
+app = Scheduler("sqlite:///jobs.db")
+
+@app.task
+def threshold() -> int:
+    return gc.get_threshold()[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "held"), [("", GARBAGE), ("gc.set_threshold(777)", 777)], ids=["by default", "said otherwise"]
+)
+def test_garbage_is_looked_for_less_often_unless_the_application_says_how_often(
+    said: str, held: int, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.py").write_text(APP.format(said=said))
+    with closing(Scheduler(f"sqlite:///{tmp_path / 'jobs.db'}")) as app:  # a client: it runs nothing itself
+        job = app.add_task(lambda: 0, name="jobs.threshold").enqueue()
+        with chronoq("worker", "--app", "jobs:app", "--burst", cwd=tmp_path) as worker:
+            assert worker.wait(within=30) == 0
+        assert job.result(timeout=1) == held

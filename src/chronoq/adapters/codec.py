@@ -187,14 +187,14 @@ def encode_ending(job: Job, state: State, *, at: datetime, result: bytes = b"") 
 
     The first two are plain text, so that a script which knows no JSON can compare `until` with now.
     """
-    until, head = _head(state.value, at, "" if job.defect else job.task)
-    return b"%d %b %b\n%b" % (until + keep_ms(job.options), fingerprint(job).encode(), head, result)
+    until, form = _around(str(state), at, "" if job.defect else job.task, keep_ms(job.options))
+    return b"%b %b %b\n%b" % (until, fingerprint(job).encode(), form, result)
 
 
 @lru_cache(maxsize=64)
-def _head(state: str, at: datetime, task: str) -> tuple[int, bytes]:
-    """`at` rounded up, and the head of an ending: the same for many jobs that end in one batch."""
-    return up_ms(at), orjson.dumps([state, to_ms(at), task])
+def _around(state: str, at: datetime, task: str, keep: int) -> tuple[bytes, bytes]:
+    """What stands around the fingerprint: the same for many jobs that end in one batch."""
+    return b"%d" % (up_ms(at) + keep), orjson.dumps([state, to_ms(at), task])
 
 
 def decode_ending(id: JobId, text: bytes) -> Remembered:

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from chronoq.app.client import Client
-from chronoq.app.context import Context, enter
+from chronoq.app.context import Context
 from chronoq.app.endings import outcome
 from chronoq.app.payload import result_bytes
 from chronoq.app.runner import failure_of
@@ -228,11 +228,11 @@ def run_here(task: TaskDef, context: HereContext, payload: bytes, limit: int) ->
     """Run it in this thread, on what a worker would get, for what a worker would give. Errors: `JobFailed`."""
 
     def inside() -> Any:
-        called = _called(task, context, args, kwargs)
+        called = task.call(context, call)
         return asyncio.run(called) if task.is_async else called
 
     with as_job_failed():
-        args, kwargs = task.signature.decode(payload)
+        call = task.signature.decode(payload)
         value = copy_context().run(inside)
         return task.signature.read_result(result_bytes(value, task=task.name, limit=limit))
 
@@ -240,18 +240,13 @@ def run_here(task: TaskDef, context: HereContext, payload: bytes, limit: int) ->
 async def arun_here(task: TaskDef, context: HereContext, payload: bytes, limit: int) -> Any:
     """`run_here` for coroutines, in the event loop that runs."""
     with as_job_failed():
-        args, kwargs = task.signature.decode(payload)
+        call = task.signature.decode(payload)
         own = copy_context()
-        called = own.run(_called, task, context, args, kwargs)
+        called = own.run(task.call, context, call)
         value, left = await asyncio.get_running_loop().create_task(_staying(called), context=own)
         if left is not None:
             raise left
         return task.signature.read_result(result_bytes(value, task=task.name, limit=limit))
-
-
-def _called(task: TaskDef, context: Context, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    enter(context)
-    return task.fn(context, *args, **kwargs) if task.signature.takes_context else task.fn(*args, **kwargs)
 
 
 async def _staying(called: Awaitable[Any]) -> tuple[Any, SystemExit | None]:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from attrs import astuple
 
-from chronoq.app.context import Context, enter
+from chronoq.app.context import Context
 from chronoq.app.payload import result_bytes
 from chronoq.app.runner import failure_of
 from chronoq.app.tasks import TaskDef
@@ -163,16 +163,11 @@ class Child:
         context = Told(claim, lambda done, total: self.say("progress", number, done, total))
         try:
             task = find(module, name)
-            args, kwargs = task.signature.decode(payload, limit=limit)
+            call = task.signature.decode(payload, limit=limit)
         except Exception as error:
             return ("dead", _plain(Failure(type(error).__name__, str(error))))
         try:
-            enter(context)
-            value = (
-                task.fn(context, *args, **kwargs)
-                if task.signature.takes_context
-                else task.fn(*args, **kwargs)
-            )
+            value = task.call(context, call)
             if inspect.iscoroutine(value):
                 value = asyncio.run(value)
         except errors.Snooze as error:

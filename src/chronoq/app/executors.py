@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from queue import SimpleQueue
+from time import sleep
 from typing import Protocol
 
 from attrs import define, field
@@ -136,11 +137,10 @@ class Threads:
 
     def _watch(self) -> None:
         """While one thread goes on alone, look now and then whether it does."""
-        pause = threading.Event()
         while not self.stopped:
             self.alone.wait()
             seen = self.begun
-            pause.wait(MOMENT)
+            sleep(MOMENT)
             if self.begun == seen or not self.runner.hands.pace.instant:
                 self.alone.clear()
                 if self.waiting:

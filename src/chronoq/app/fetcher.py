@@ -151,8 +151,7 @@ class Fetcher:
                 answers += self.queue.settle(batch, now=now)
 
     def _batch(self) -> list[tuple[Claim, Verdict]]:
-        outbox = self.hands.outbox
-        return [outbox[place] for place in range(min(len(outbox), MOST))]
+        return list(self.hands.outbox)[:MOST]
 
     @contextmanager
     def _settling(self, batch: Sequence[tuple[Claim, Verdict]]) -> Iterator[list[bool]]:

@@ -123,15 +123,18 @@ class Hands:
 
     def finish(self, run: Run, verdict: Verdict, *, now: datetime) -> bool:
         """Put the verdict out for settling. False: somebody else has decided before."""
-        self.ending.add(run)
-        if not self.drop(run):
-            self.ending.discard(run)
+        held, ending = self.held, self.ending
+        ending.add(run)
+        try:
+            held.remove(run)
+        except KeyError:
+            ending.discard(run)
             return False
         self.pace.saw(now - run.started if run.started else ZERO)
         self.moved = now
         self.outbox.append((run.claim, verdict))
-        self.ending.discard(run)
-        if not self.held:
+        ending.discard(run)
+        if not held:
             self.through.set()
         self.changed()
         return True

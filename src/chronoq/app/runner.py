@@ -10,7 +10,6 @@ from typing import Any
 
 from attrs import define
 
-from chronoq.app.context import enter
 from chronoq.app.hands import Hands, Run
 from chronoq.app.payload import result_bytes
 from chronoq.app.signature import Call
@@ -82,20 +81,14 @@ class Runner:
     watch: Callable[[], None] = lambda: None
     """Called when a run got a deadline that somebody has to watch."""
 
-    def task_of(self, run: Run) -> TaskDef | None:
-        return self.registry.find(run.claim.job.task)
-
     def run(self, run: Run) -> bool:
         """Run a synchronous task here, and hand in the verdict."""
         started = self._start(run)
         if isinstance(started, tuple):
-            task, (args, kwargs) = started
+            task, call = started
             try:
-                own = copy_context()  # what a handler sets in it ends with its run
-                own.run(enter, run.context)
-                if task.signature.takes_context:
-                    args = [run.context, *args]
-                value = own.run(task.fn, *args, **kwargs)
+                # what a handler sets in a context of its own ends with its run
+                value = copy_context().run(task.call, run.context, call)
                 verdict = self._normal(run, task, value)
             except BaseException as error:  # SystemExit in a handler ends the job, not the worker
                 verdict = self._raised(run, error)
@@ -107,16 +100,11 @@ class Runner:
         """Run a coroutine task here, within its timeout, and hand in the verdict."""
         started = self._start(run)
         if isinstance(started, tuple):
-            task, (args, kwargs) = started
+            task, call = started
             limit = run.claim.job.options.timeout
             try:
-                enter(run.context)
-                called = (
-                    task.fn(run.context, *args, **kwargs)
-                    if task.signature.takes_context
-                    else task.fn(*args, **kwargs)
-                )
-                value = await (_within(limit, called) if limit else called)
+                coming = task.call(run.context, call)
+                value = await (_within(limit, coming) if limit else coming)
                 verdict = self._normal(run, task, value)
             except _Overrun:
                 verdict = self._raised(run, _timeout(limit or ZERO))
@@ -174,7 +162,7 @@ class Runner:
             return Cancelled()
         if verdict := before_start(claim, now=now):
             return verdict
-        task = self.task_of(run)
+        task = self.registry.find(claim.job.task)
         if task is None:
             hint = self.registry.hint(claim.job.task)
             return unknown_task(claim, now=now, park_for=self.park_for, hint=hint)
@@ -223,9 +211,10 @@ class Runner:
         run.ended = now = self.clock.now()
         if not self.hands.finish(run, verdict, now=now):
             return False
-        failed = isinstance(verdict, (Retry, Dead))
-        self.hands.failed += failed
-        self.hands.done += not failed
+        if isinstance(verdict, (Retry, Dead)):
+            self.hands.failed += 1
+        else:
+            self.hands.done += 1
         level = logging.INFO if isinstance(verdict, Done) else logging.WARNING
         if log.isEnabledFor(level):
             log.log(level, "%s", line(run.claim, verdict, now - (run.started or now), now=now))

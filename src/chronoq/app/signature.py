@@ -105,11 +105,9 @@ class Signature:
             call = decoded(payload)
         except (ValueError, TypeError, RecursionError) as error:
             raise self._unfit(str(error)) from None
-        match call:
-            case [list() as args, dict() as kwargs]:
-                pass
-            case _:
-                raise self._unfit("they are not [args, kwargs]")
+        if type(call) is not list or len(call) != 2 or type(call[0]) is not list or type(call[1]) is not dict:
+            raise self._unfit("they are not [args, kwargs]")
+        args, kwargs = call
         if kwargs or not self.least <= len(args) <= self.most:
             try:
                 self.parameters.bind(*args, **kwargs)

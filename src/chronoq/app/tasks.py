@@ -8,7 +8,8 @@ from typing import Any
 
 from attrs import define, field
 
-from chronoq.app.signature import Signature
+from chronoq.app.context import Context, enter
+from chronoq.app.signature import Call, Signature
 from chronoq.domain.errors import DuplicateTask, near
 from chronoq.domain.identity import name
 from chronoq.domain.job import DEFAULTS, Options
@@ -29,6 +30,12 @@ class TaskDef:
     def __attrs_post_init__(self) -> None:
         self.signature = Signature.of(self.fn)
         self.is_async = inspect.iscoroutinefunction(self.fn)
+
+    def call(self, context: Context, call: Call) -> Any:
+        """What the function returns for a call, in the context of its job."""
+        enter(context)
+        args, kwargs = call
+        return self.fn(context, *args, **kwargs) if self.signature.takes_context else self.fn(*args, **kwargs)
 
     @property
     def source(self) -> str:

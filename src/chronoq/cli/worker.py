@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -15,6 +16,10 @@ from chronoq.cli.base import FAILURE, OK, Cli, Command, Misuse
 from chronoq.cli.process import Signals, Watch, banner, counted, log, persist
 from chronoq.cli.supervisor import supervise, supervised
 from chronoq.domain.time import brief
+
+GARBAGE = 10_000
+"""How many values more than before make Python look for cycles among them: a busy worker has some thousands
+in hand for a moment, and what nobody refers to any more goes without that."""
 
 
 @click.command(cls=Command)
@@ -73,6 +78,7 @@ def worker(
     """
     if not cli.path:
         raise Misuse("A worker needs --app module:attr (or CHRONOQ_APP): without it, it knows no task.")
+    collect_seldom()
     app = cli.app(concurrency=concurrency, lease=lease, grace=grace, allow_eviction=allow_eviction)
     cli.refuse_private(app, f"Use 'dev --app {cli.path}': it runs scheduler and worker in one process. ")
     tasks = named(*listen)
@@ -94,6 +100,13 @@ def worker(
     )
     end([watch])
     return finish(made)
+
+
+def collect_seldom() -> None:
+    """Look for cyclic garbage less often: this process is ours. What the application says when it is imported holds."""
+    first, *older = gc.get_threshold()
+    if first:  # 0: never
+        gc.set_threshold(max(first, GARBAGE), *older)
 
 
 def named(*texts: str | None) -> tuple[str, ...]:

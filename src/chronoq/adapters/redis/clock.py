@@ -32,24 +32,28 @@ class RedisClock:
     _offset: int = field(default=0, init=False)
     _fresh_until: int = field(default=0, init=False)
     _told: tuple[int, datetime] = field(default=(0, EPOCH), init=False)
-    """What was told last, in grains and as a moment."""
+    """What was told last, and until when it holds."""
     _asking: Lock = field(factory=Lock, init=False)
     _telling: Lock = field(factory=Lock, init=False)
 
     def now(self) -> datetime:
         elapsed = ticks()
+        until, told = self._told
+        return told if elapsed < until else self._tell(elapsed)
+
+    def _tell(self, elapsed: int) -> datetime:
         if elapsed >= self._fresh_until and self._asking.acquire(blocking=False):
             if self._offset:
                 self._start()
             else:  # there is nothing to go on with yet
                 self._refresh()
-        now, told = (self._offset + elapsed) // _GRAIN, self._told
-        if now <= told[0]:
-            return told[1]
         with self._telling:
-            if now > self._told[0]:
-                self._told = now, from_us(now * _GRAIN)
-            return self._told[1]
+            offset, told = self._offset, self._told[1]
+            grain = (offset + elapsed) // _GRAIN
+            now = from_us(grain * _GRAIN)
+            if now > told:
+                self._told = (grain + 1) * _GRAIN - offset, now
+            return max(now, told)
 
     def _start(self) -> None:
         try:

@@ -56,12 +56,18 @@ def holder(claim: Claim) -> str:
 
 def history_of(claim: Claim) -> str:
     """The history of a job while it is claimed so: it says who holds the lease, and no more changes until it ends."""
-    return f"{claim.token}:{claim.token - claim.attempt}:{claim.crashes}:{claim.worker}"
+    return _history_text(claim.token, claim.attempt, claim.crashes, claim.worker)
+
+
+@lru_cache(maxsize=64)
+def _history_text(token: int, attempt: int, crashes: int, worker: str) -> str:
+    """Nearly all jobs of a worker are claimed for the first time."""
+    return f"{token}:{token - attempt}:{crashes}:{worker}"
 
 
 def history_text(one: Snapshot) -> str:
     """The history of a job that was looked at; "" if it was never claimed."""
-    return f"{one.token}:{one.token - one.attempt}:{one.crashes}:{one.worker}" if one.token else ""
+    return _history_text(one.token, one.attempt, one.crashes, one.worker) if one.token else ""
 
 
 @frozen
