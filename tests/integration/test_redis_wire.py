@@ -271,11 +271,13 @@ def test_what_is_made_is_sent_before_the_next_is_made(redis_url: str) -> None:
     wire, other = Wire(Address(redis_url)), Wire(Address(redis_url))
 
     def making() -> Iterator[Command[bool]]:
-        yield Command(("SET", "first", "x" * (PIECE + 1)), bool)
+        yield Command(("SET", "first", "1"), bool)  # however small: the server has something to do
         eventually(lambda: other.run(Command(("EXISTS", "first"), bool)))
-        yield Command(("SET", "second", "1"), bool)
+        yield Command(("SET", "second", "x" * (PIECE + 1)), bool)
+        eventually(lambda: other.run(Command(("EXISTS", "second"), bool)))
+        yield Command(("SET", "third", "1"), bool)
 
-    assert wire.run_all(Stream(making())) == [True, True]
+    assert wire.run_all(Stream(making())) == [True, True, True]
     wire.close()
     other.close()
 

@@ -64,9 +64,9 @@ def up_ms(moment: datetime) -> int:
 
 def encode_job(job: Job) -> bytes:
     options = b"" if job.options is DEFAULTS else _known(job.options)[1]
-    envelope = _envelope_text(job.task, job.enqueued_at, job.due)
     if (origin := job.origin) is None:
-        return b"%b\n%b]\n%b" % (options, envelope, job.payload)
+        return _head_text(options, job.task, job.enqueued_at, job.due) + job.payload
+    envelope = _envelope_text(job.task, job.enqueued_at, job.due)
     schedule = origin.schedule
     name = orjson.dumps(schedule.key if schedule.queue == job.id.queue else str(schedule))
     interval = _interval_text(origin.nominal, origin.start, origin.end)
@@ -74,8 +74,14 @@ def encode_job(job: Job) -> bytes:
 
 
 @lru_cache(maxsize=64)
+def _head_text(options: bytes, task: str, enqueued: datetime, due: datetime) -> bytes:
+    """All but the payload: written once for the jobs that are made in one moment."""
+    return b"%b\n%b]\n" % (options, _envelope_text(task, enqueued, due))
+
+
+@lru_cache(maxsize=64)
 def _envelope_text(task: str, enqueued: datetime, due: datetime) -> bytes:
-    """Written once for the jobs that are made in one moment. A bracket stays open, for the origin."""
+    """As `_head_text`, for jobs of schedules: a bracket stays open, for the origin."""
     at = to_ms(enqueued)
     due_at = at + (due.microsecond % 1000 > 0) if due is enqueued else up_ms(due)
     return orjson.dumps([task, at, due_at])[:-1]

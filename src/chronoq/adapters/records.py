@@ -1,5 +1,6 @@
 """Jobs and schedules as records: written and signed, checked and then read."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -33,6 +34,12 @@ class Records:
 
     def job(self, job: Job) -> bytes:
         return self.seal.signed("job", job.id, encode_job(job))
+
+    def jobs(self, jobs: Sequence[Job]) -> list[bytes]:
+        """A record for each."""
+        if self.seal.signing.keys:
+            return [self.job(job) for job in jobs]
+        return [encode_job(job) for job in jobs]
 
     def read_job(self, id: JobId, stored: bytes | None, *, now: datetime) -> Job:
         """The job of a record; one with a `defect` when it is missing, refused, or cannot be read (Q12)."""

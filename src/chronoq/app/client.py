@@ -44,12 +44,13 @@ class Client:
         Nothing stops at the first refusal. When the backend does not answer, the chunks after are not sent.
         """
         answers: list[Exception | None] = []
+        accepted = Submitted.ACCEPTED
         for start in range(0, len(jobs), CHUNK):
             chunk = jobs[start : start + CHUNK]
             try:
                 found = self.backend.queue.submit(chunk, now=self.backend.clock.now(), room=self.room)
                 answers += [
-                    None if answer is Submitted.ACCEPTED else self.refusal(job, answer)
+                    None if answer is accepted else self.refusal(job, answer)
                     for job, answer in zip(chunk, found, strict=True)
                 ]
             except errors.ChronoqError as error:

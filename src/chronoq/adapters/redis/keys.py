@@ -1,5 +1,7 @@
 """Every key name, written once. All keys of a queue share its hash tag: one slot, one script, one step."""
 
+from collections.abc import Iterable
+
 from attrs import field, frozen
 
 from chronoq.domain.identity import name
@@ -43,6 +45,10 @@ class QueueKeys:
 
     def ending(self, job: str) -> str:
         return f"{self.prefix}:ending:{job}"
+
+    def endings(self, jobs: Iterable[str]) -> list[str]:
+        begin = self.ending("")
+        return [begin + job for job in jobs]
 
     def relayed(self, job: str) -> str:
         """The mark of a job that another engine has; in that engine's database."""

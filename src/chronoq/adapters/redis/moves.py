@@ -1,8 +1,9 @@
 """The transitions of jobs on Redis: each is one script in the slot of its queue."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from chronoq.adapters.codec import (
@@ -70,7 +71,7 @@ class Moves:
                 f"{error} {_unknown(jobs, error)}",
                 ids=[str(job.id) for job in jobs],
             ) from error
-        for queue in set(map(_place_of, jobs)):
+        for queue in {job.id.queue for job in jobs}:
             names.stored(queue)
         return answers
 
@@ -78,16 +79,18 @@ class Moves:
         return (room < 0 and self._accept(queue, jobs, now)) or self._submit(queue, jobs, now, room)
 
     def _accept(self, queue: str, jobs: list[Job], now: datetime) -> Call[list[Submitted]] | None:
-        """The short call for jobs that are all due, of one priority and of no schedule; None for others."""
-        keys, record, priority = self.server.keys.of(queue), self.server.records.job, jobs[0].options.priority
-        places = [keys.jobs, keys.skips, keys.stats, keys.work, *keys.ready]
-        words: list[Word] = [str(to_ms(now)), str(5 + priority)]
+        """The short call for jobs that are all due, of one priority, of no schedule and named once; None for others."""
+        priority = jobs[0].options.priority
         for job in jobs:
             if job.origin is not None or job.due > now or job.options.priority is not priority:
                 return None
-            key = job.id.key
-            places.append(keys.ending(key))
-            words += (key, record(job))
+        ids = [job.id.key for job in jobs]
+        if len(set(ids)) < len(ids):
+            return None
+        keys = self.server.keys.of(queue)
+        places = (keys.jobs, keys.skips, keys.stats, keys.work, *keys.ready, *keys.endings(ids))
+        named: Iterable[tuple[Word, Word]] = zip(ids, self.server.records.jobs(jobs), strict=True)
+        words = (str(to_ms(now)), str(5 + priority), *chain.from_iterable(named))
         return Call(
             self.server.scripts["accept"], places, words, partial(self._stored, jobs, now=now), durable=True
         )

@@ -85,13 +85,10 @@ class Spread(Generic[T]):
         call: Callable[[str, list[Item]], Operation[list[T]]],
         weight: Callable[[Item], int] = lambda _: 1,
     ) -> "Spread[T]":
-        all: dict[str, list[int]] = defaultdict(list)
-        for spot, item in enumerate(items):
-            all[queue(item)].append(spot)
         weights = list(map(weight, items))
-        parts = [(name, part) for name, spots in all.items() for part in portions(spots, weights)]
+        parts = [(name, part) for name, own in _spots(items, queue) for part in portions(own, weights)]
         calls = Stream(call(name, [items[at] for at in part]) for name, part in parts)
-        return cls(list(all), calls, [part for _, part in parts])
+        return cls(list(dict(parts)), calls, [part for _, part in parts])
 
     def join(self, replies: Sequence[list[T]]) -> list[T]:
         """One answer for each item, in order."""
@@ -103,6 +100,17 @@ class Spread(Generic[T]):
             for spot, answer in zip(spots, reply, strict=True)
         }
         return [found[spot] for spot in range(len(found))]
+
+
+def _spots(items: Sequence[Item], queue: Callable[[Item], str]) -> Iterable[tuple[str, Sequence[int]]]:
+    """The queues, each with the places of its items."""
+    names = list(map(queue, items))
+    if len(set(names)) == 1:
+        return [(names[0], range(len(items)))]
+    spots: dict[str, list[int]] = defaultdict(list)
+    for spot, name in enumerate(names):
+        spots[name].append(spot)
+    return spots.items()
 
 
 def portions(spots: Sequence[int], weights: Sequence[int]) -> Iterator[Sequence[int]]:

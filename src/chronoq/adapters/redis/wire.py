@@ -30,7 +30,7 @@ As short as that, because a server that ends meanwhile leaves us not knowing whe
 """
 
 PIECE = 50_000
-"""Bytes to send at once, of what is made bit by bit: the server can begin, and is not woken for too little."""
+"""Bytes to send at once, of what is made bit by bit: the server is not woken for too little, but to begin."""
 
 FORGOTTEN = 3
 """How often scripts are sent anew within one round trip, while somebody flushes them."""
@@ -239,7 +239,8 @@ class Wire:
             for request in map(_packed, requests):
                 asked, size = asked + 1, size + len(request)
                 ready.append(request)
-                if step_by_step and size > PIECE:
+                # the first goes at once: from then on the server works beside us
+                if step_by_step and (size > PIECE or asked == 1):
                     connection.send_packed_command([b"".join(ready)], check_health=False)
                     ready, size = [], 0
             if ready:

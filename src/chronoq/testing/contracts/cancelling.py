@@ -313,6 +313,21 @@ class Cancelling(Chapter):
         if after:
             assert keys(take(queue, 5, now=later + after)) == ["a"]
 
+    @pytest.mark.parametrize("forgotten", [False, True])
+    def test_several_that_follow_one_that_was_cancelled_in_line_keep_their_own_order(
+        self, queue: QueuePort, forgotten: bool
+    ) -> None:
+        """Q1, Q4: a new job takes neither the place of the one before it, nor its end; so many wait on both sides"""
+        before = Options(result_ttl=90 * S)
+        many = [job(f"n{place}", options=before) for place in range(2_200)]
+        queue.submit(many, now=NOW)
+        queue.cancel([jid("n1100")], now=NOW)
+        later = NOW if forgotten else NOW + 90 * S
+        assert queue.forget([jid("n1100")] * forgotten, now=NOW) == [True] * forgotten
+        urgent = [job(name, options=Options(Priority.HIGH)) for name in ("n1100", "c")]
+        assert queue.submit(urgent, now=later) == [Submitted.ACCEPTED] * 2
+        assert keys(take(queue, 3, now=later)) == ["n1100", "c", "n0"]
+
     @pytest.mark.parametrize("where", LIVE)
     def test_what_lives_is_not_forgotten(self, queue: QueuePort, where: State) -> None:
         bring(queue, where)

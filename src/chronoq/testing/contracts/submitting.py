@@ -130,6 +130,17 @@ class Submitting(Chapter):
         assert seen(queue, now=NOW + 90 * S).job == again
         assert queue.endings([jid()], now=NOW + 90 * S) == [None]
 
+    @pytest.mark.parametrize("where", [State.DONE, State.CANCELLED, State.EXPIRED])
+    def test_an_id_is_taken_by_an_ending_also_among_new_ones(self, queue: QueuePort, where: State) -> None:
+        """Q4"""
+        bring(queue, where, job(options=Options(remember=2 * HOUR)))
+        late = NOW + 2 * HOUR
+        assert queue.submit([job("b"), job(), job("c")], now=late - MS) == [ACCEPTED, DUPLICATE, ACCEPTED]
+        assert queue.submit([job(task="other"), job("d")], now=late - MS) == [CONFLICT, ACCEPTED]
+        assert queue.submit([job("e"), job(task="other")], now=late) == [ACCEPTED, ACCEPTED]
+        assert listed(queue, State.READY) == list("bcdea")
+        assert seen(queue, now=late).job.task == "other"
+
     def test_every_id_is_remembered_for_a_minute_at_least(self, queue: QueuePort) -> None:
         bring(queue, State.DONE, job(options=Options(result_ttl=timedelta(0))))
         assert queue.submit([job()], now=NOW + 60 * S - MS) == [DUPLICATE]
