@@ -70,14 +70,8 @@ class Outbox:
         known = self.app.tasks.find(task.name) if isinstance(task, Task) else None
         if known is None or known is not task.definition:
             raise BadCall(f"{task!r} is no task of this application. Nothing was written.")
-        return self.app.declared.job(
-            task.definition,
-            args,
-            kwargs,
-            task.given,
-            settings=self.app.configured.settings,
-            now=self._clock.now(),
-        )
+        key, settings = self.app.declared.key, self.app.configured.settings
+        return task.making.job(args, kwargs, key=key, settings=settings, now=self._clock.now())
 
     @property
     def records(self) -> Records:

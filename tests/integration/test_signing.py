@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from chronoq import JobHandle, Scheduler, every
+from chronoq import JobHandle, Scheduler, Task, every
 from chronoq.cli.main import run
 from chronoq.domain.errors import ChronoqError
 from chronoq.domain.job import State
@@ -48,7 +48,7 @@ def made(redis_url: str) -> Iterator[Make]:
 
 
 def pay(app: Scheduler, to: str) -> JobHandle[str]:
-    (job,) = [app.make_job(app.tasks.find("pay"), [to], {}, {"id": to})]
+    job = Task(app, app.tasks.find("pay"), {"id": to}).job(to)
     return app.enqueue_many([job])[0]
 
 

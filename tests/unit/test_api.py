@@ -161,6 +161,12 @@ def test_options_of_a_task_hold_for_its_jobs_and_using_goes_before_them() -> Non
     assert changed.id.queue == "default"
 
 
+def test_the_jobs_of_one_using_share_what_it_says() -> None:
+    """It is read once, however many they are"""
+    task = Scheduler().add_task(add, name="add").using(retries=3, priority="high", meta={"tenant": 7})
+    assert task.job(1).options is task.job(2).options
+
+
 def test_using_can_be_used_again_and_does_not_change_the_task() -> None:
     app = Scheduler()
     task = app.add_task(add, name="add")

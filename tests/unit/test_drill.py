@@ -151,7 +151,7 @@ def test_the_application_has_its_own_backend_back_afterwards() -> None:
     assert app.app.backend is own
     assert app.app.client is client
     assert app.app.backend.queue.queues() == []
-    assert len(app.app.make_job(app.send.definition, ["x"], {}, {}).id.key) == 16
+    assert len(app.send.job("x").id.key) == 16
 
 
 def test_a_drill_can_make_an_application_of_its_own() -> None:

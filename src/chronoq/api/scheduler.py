@@ -17,7 +17,7 @@ from chronoq.api.task import Decorator, Task
 from chronoq.app.context import Context
 from chronoq.app.declared import SCHEDULE_OPTIONS, TASK_OPTIONS, Declared, Queue, check_rhythm
 from chronoq.app.keys import host_name, new_key, new_process_id
-from chronoq.app.options import JobOptions, PlanOptions, ScheduleOptions, TaskOptions, check
+from chronoq.app.options import PlanOptions, ScheduleOptions, TaskOptions, check
 from chronoq.app.payload import decoded
 from chronoq.app.tasks import Registry, TaskDef
 from chronoq.config import Configured, configure
@@ -216,13 +216,6 @@ class Scheduler(Calls):
         return Task(self, self.declared.task(fn, options))
 
     # jobs
-
-    def make_job(
-        self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any], given: JobOptions
-    ) -> Job:
-        """The job of a call: checked, encoded, stamped with the backend's time."""
-        now = self.backend.clock.now()
-        return self.declared.job(task, args, kwargs, given, settings=self._configured.settings, now=now)
 
     def enqueue_many(self, jobs: Iterable[Job]) -> list[JobHandle[Any]]:
         """Store many jobs, a round trip per thousand; handles in order.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 from chronoq.api.handle import JobHandle
 from chronoq.app.context import Context
+from chronoq.app.making import Making
 from chronoq.app.options import JobOptions
 from chronoq.app.tasks import TaskDef
 from chronoq.domain.job import Job
@@ -20,12 +21,13 @@ R = TypeVar("R")
 class Task(Generic[P, T, R]):
     """A registered function of parameters P. A direct call gives T, a job of it gives R."""
 
-    __slots__ = ("_app", "_given", "definition")
+    __slots__ = ("_app", "_given", "definition", "making")
 
     def __init__(self, app: "Scheduler", definition: TaskDef, given: JobOptions | None = None) -> None:
         self._app = app
         self._given: JobOptions = given or {}
         self.definition = definition
+        self.making = Making.of(definition, self._given)
 
     @property
     def name(self) -> str:
@@ -51,7 +53,9 @@ class Task(Generic[P, T, R]):
 
         Errors: `BadCall` (E09), `NotStorable` (E10), `TooLarge` (E12).
         """
-        return self._app.make_job(self.definition, args, kwargs, self._given)
+        app = self._app
+        now, settings = app.backend.clock.now(), app.configured.settings
+        return self.making.job(args, kwargs, key=app.declared.key, settings=settings, now=now)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job of this call; it is accepted when this returns.
@@ -59,13 +63,13 @@ class Task(Generic[P, T, R]):
         Errors: those of `job`; `Conflict`, `QueueFull`; `Unknown` when the reply was lost;
         `BackendError` when nothing was stored.
         """
-        job = self._app.make_job(self.definition, args, kwargs, self._given)
+        job = self.job(*args, **kwargs)
         self._app.client.submit(job)
         return JobHandle(self._app, job.id, self.definition.signature.read_result)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue`, for async code."""
-        job = self._app.make_job(self.definition, args, kwargs, self._given)
+        job = self.job(*args, **kwargs)
         await self._app.off_loop(self._app.client.submit, job)
         return JobHandle(self._app, job.id, self.definition.signature.read_result)
 

@@ -10,16 +10,16 @@ from attrs import define, evolve, field, frozen
 from attrs.converters import optional
 
 from chronoq.app.keys import Mint
+from chronoq.app.making import Making
 from chronoq.app.options import JobOptions, ScheduleOptions, TaskOptions, check, policy, treated
 from chronoq.app.tasks import Registry, TaskDef, default_name
 from chronoq.config import Settings
 from chronoq.domain import shards
 from chronoq.domain.errors import BadCall, BadSetting, UnknownQueue, near
-from chronoq.domain.identity import JobId, ScheduleId, name
+from chronoq.domain.identity import ScheduleId, name
 from chronoq.domain.job import DEFAULTS, Job
 from chronoq.domain.rhythm_base import Rhythm
 from chronoq.domain.schedule import Schedule
-from chronoq.domain.time import aware, duration, up_to_ms
 
 if TYPE_CHECKING:
     from chronoq.app.relay import Engine
@@ -176,19 +176,14 @@ class Declared:
         return Schedule(ScheduleId(queue, id), rhythm, task.name, payload, policy(options), treatment)
 
     def check_job_options(self, options: JobOptions) -> None:
-        """Refuse what no job can be given, where it is written."""
+        """Refuse names that no job can be given. The values of the others are read by `Making`."""
         check(options, JOB_OPTIONS, where="using")
         if "queue" in options:
             self.queue(options["queue"])
         if "id" in options:
             name(options["id"], what="id")
-        if "at" in options:
-            if "delay" in options:
-                raise BadSetting("using(at=..., delay=...): give one of the two")
-            aware(options["at"])
-        if "delay" in options:
-            duration(options["delay"])
-        treated(DEFAULTS, options)
+        if "at" in options and "delay" in options:
+            raise BadSetting("using(at=..., delay=...): give one of the two")
 
     def job(
         self,
@@ -200,16 +195,5 @@ class Declared:
         settings: Settings,
         now: datetime,
     ) -> Job:
-        """The job of a call: checked, encoded, stamped."""
-        payload = task.signature.encode(args, kwargs, limit=settings.max_payload)
-        if not given:
-            return Job(JobId(task.queue, self.key()), task.name, payload, now, now, task.options)
-        options, due, key = treated(task.options, given), now, given.get("id")
-        if key is not None:
-            options = evolve(options, remember=settings.remember)
-        if "at" in given:
-            due = up_to_ms(aware(given["at"]))
-        elif "delay" in given:
-            due = up_to_ms(now + duration(given["delay"]))
-        id = JobId(given.get("queue", task.queue), key or self.key())
-        return Job(id, task.name, payload, due, now, options)
+        """The job of a single call under these options."""
+        return Making.of(task, given).job(args, kwargs, key=self.key, settings=settings, now=now)
