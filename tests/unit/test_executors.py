@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from chronoq import Scheduler, errors
 from chronoq.adapters.system import SystemClock, elapsed
-from chronoq.app.executors import Coroutines, Threads
+from chronoq.app.executors import LEAST, Coroutines, Threads
 from chronoq.app.hands import Hands, Pace, Run
 from chronoq.app.runner import LAG, Runner
 from chronoq.app.tasks import Registry, TaskDef
@@ -184,6 +186,81 @@ def test_a_job_among_them_that_does_not_end_holds_up_no_other(shop: Shop) -> Non
     shop.threads.give([shop.run("held"), *(shop.run(f"j{number}", "note") for number in range(50))])
     eventually(lambda: len(shop.hands.outbox) == 50)  # though nothing was given after, and nobody rang
     assert shop.begun == ["held"]
+
+
+def test_when_one_goes_on_alone_the_others_leave_it_all_to_that_one() -> None:
+    shop, freed, by = Shop(2), threading.Event(), list[int]()
+    shop.hands.pace = Instant()
+
+    def first() -> None:  # of those that the one thread runs: the other one ends what it has in hand
+        by.append(threading.get_ident())
+        freed.set()
+        eventually(lambda: None in shop.threads.current.values())
+
+    def note() -> None:
+        by.append(threading.get_ident())
+        time.sleep(0.0001)  # whoever else wants to run one can
+
+    for name, fn in (("held", lambda: freed.wait(20)), ("first", first), ("note", note)):
+        shop.registry.add(TaskDef(name, fn, "default"))
+    tasks = ["held", "first", *["note"] * 300]
+    runs = [shop.hands.take(claim(f"j{at}", task=task, payload=b"[[],{}]")) for at, task in enumerate(tasks)]
+    with unwatched(shop.threads):  # a watch would find that the first takes too long
+        shop.threads.give(runs[:1])
+        eventually(lambda: runs[0] in shop.threads.current.values())
+        shop.threads.give(runs[1:])
+        eventually(lambda: len(shop.hands.outbox) == len(runs))
+    assert len(set(by)) == 1
+
+
+@contextmanager
+def unwatched(threads: Threads) -> Iterator[None]:
+    """Its threads, and nobody who looks after the one that goes on alone."""
+    for slot in range(threads.slots):
+        threads.current[slot] = None
+        threading.Thread(target=threads._work, args=(slot,), daemon=True).start()
+    yield
+    threads.stop()
+
+
+def trials(threads: Threads, runs: int, *, shown: bool = False) -> list[int]:
+    """At which of so many runs, each of which finds others waiting, one thread goes on alone to see what they take.
+
+    `shown`: it goes on so, for they end at once; else they turn out to be long.
+    """
+    pace, found = threads.runner.hands.pace, list[int]()
+    for number in range(1, runs + 1):
+        threads.begun += 1
+        if not threads.alone.is_set():
+            threads._part(0)
+            if threads.alone.is_set():
+                found.append(number)
+        if not shown:
+            pace.delay = pace.LONG
+            threads.alone.clear()  # as the watch does
+    pace.delay = pace.LONG
+    threads.alone.clear()
+    return found
+
+
+def test_it_is_tried_ever_more_seldom_whether_long_runs_are_short_one_after_the_other() -> None:
+    shop = Shop(1)
+    shop.hands.pace.mean = 0.0001
+    assert trials(shop.threads, 8 * LEAST) == [LEAST, 3 * LEAST, 7 * LEAST]
+
+
+def test_after_a_trial_that_has_shown_it_the_next_come_soon() -> None:
+    shop = Shop(1)
+    shop.hands.pace.mean = 0.0001
+    assert trials(shop.threads, 3 * LEAST) == [LEAST, 3 * LEAST]
+    assert trials(shop.threads, 40 * LEAST, shown=True) == [4 * LEAST]
+    assert trials(shop.threads, 2 * LEAST) == [1, LEAST + 1]
+
+
+def test_nothing_is_tried_where_runs_are_long() -> None:
+    shop = Shop(1)
+    shop.hands.pace.mean = 2 * Pace.SHORT
+    assert trials(shop.threads, 8 * LEAST) == []
 
 
 def test_threads_end_when_they_are_stopped() -> None:

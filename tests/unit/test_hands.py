@@ -68,6 +68,15 @@ def test_where_nearly_all_jobs_end_at_once_that_is_known_until_they_do_not() -> 
     assert not pace.instant
 
 
+def test_where_nearly_all_jobs_end_at_once_one_whose_thread_had_to_wait_changes_nothing() -> None:
+    pace = Pace()
+    for length in (timedelta(0), timedelta(milliseconds=7), timedelta(0)):
+        for _ in range(500 if length == timedelta(0) else 1):
+            pace.saw(length)
+            known = pace.instant
+        assert known
+
+
 def test_one_in_twenty_that_waits_for_something_is_enough_for_them_to_run_side_by_side() -> None:
     pace, known = Pace(), list[bool]()
     for number in range(3000):
@@ -84,7 +93,7 @@ def test_nobody_waits_for_jobs_of_which_it_is_not_known_that_they_end_at_once() 
 
 def test_who_waits_for_jobs_that_end_at_once_goes_on_with_the_end_of_the_last() -> None:
     hands = Hands(1)
-    hands.pace.mean = 0.0
+    hands.pace.forget()
     runs = [hands.take(claim()), hands.take(claim())]
     waiting = threading.Thread(target=hands.breathe, args=(10**9,))
     waiting.start()

@@ -20,6 +20,9 @@ from chronoq.app.runner import Runner
 MOMENT = 0.002
 """Seconds in which a run begins, where one after the other is done at once."""
 
+LEAST, MOST = 500, 16_000
+"""How many runs go on side by side before it is tried again whether they had better run one after the other."""
+
 
 class Executor(Protocol):
     def start(self) -> None: ...
@@ -62,6 +65,14 @@ class Threads:
     """How many runs have begun, more or less: whether it grows is what counts."""
     alone: threading.Event = field(factory=threading.Event)
     """Set while one thread goes on alone."""
+    lone: int = 0
+    """Its slot."""
+    guard: threading.Lock = field(factory=threading.Lock)
+    """Held to go on alone, which one does at a time."""
+    tried: int = 0
+    """How many runs had begun at the last trial."""
+    patience: int = LEAST
+    """How many begin between two trials."""
     stopped: bool = False
     current: dict[int, Run | None] = field(factory=dict)
 
@@ -104,30 +115,53 @@ class Threads:
     def _work(self, slot: int) -> None:
         while self.bell.get():
             run: Run | None = None
-            while (run := self._next(run)) is not None:
+            while (run := self._next(slot, run)) is not None:
                 self.current[slot] = run
                 self.runner.run(run)
                 self.current[slot] = None
                 if run.given_up or run.stopping:
                     self.runner.hands.changed()  # a slot that counted as taken is free again
 
-    def _next(self, last: Run | None) -> Run | None:
+    def _next(self, slot: int, last: Run | None) -> Run | None:
         """The next run; it starts when `last` has ended, which saves a look at the clock."""
+        alone = self.alone.is_set()
+        if alone and self.lone != slot:
+            return None  # another goes on alone: it takes them all
         run = self._first()
-        if run is None and self.alone.is_set():
+        if run is None and alone:
             self.alone.clear()  # from here on whoever gives rings; what was given before is taken here
             run = self._first()
         if run is None:
             return None
         self.begun += 1
-        if self.waiting and not self.alone.is_set():
-            if self.runner.hands.pace.instant:
-                self.alone.set()
-            elif self.bell.empty():
-                self.bell.put(True)
+        if self.waiting and not alone:
+            self._part(slot)
         if last is not None:
             run.started = last.ended
         return run
+
+    def _part(self, slot: int) -> None:
+        """More is waiting: go on alone if that ends at once, else have another take a part of it."""
+        if self.runner.hands.pace.instant or self._trial():
+            with self.guard:
+                if not self.alone.is_set():
+                    self.lone = slot
+                    self.alone.set()
+        elif self.bell.empty():
+            self.bell.put(True)
+
+    def _trial(self) -> bool:
+        """Whether to see anew how long runs take one after the other: side by side they wait for each other.
+
+        A trial costs some moments where they are long, so after one that failed the next comes twice as late.
+        """
+        since, pace = self.begun - self.tried, self.runner.hands.pace
+        if since < self.patience or pace.mean > pace.SHORT:
+            return False
+        self.patience = LEAST if since > 4 * self.patience else min(2 * self.patience, MOST)
+        self.tried = self.begun
+        pace.forget()
+        return True
 
     def _first(self) -> Run | None:
         try:

@@ -58,12 +58,15 @@ class Pace:
 
     mean: float = 1.0
     """Seconds that a job takes, of those lately; one that ends at once counts as none."""
+    delay: float = 1e-3
+    """The same, but none counts for more than `LONG`: by then another thread is woken beside the one that runs it."""
 
     HOLD = 0.05
     DEEPEST = 100
     SHORT = 0.005
     INSTANT = timedelta(microseconds=150)
     """A clock may tell the time in steps of a hundred."""
+    LONG = 1e-3
     LITTLE = 20e-6
 
     def saw(self, length: timedelta) -> None:
@@ -71,18 +74,25 @@ class Pace:
         # others would else count for more than it is
         seconds = 0.0 if length < self.INSTANT else length.total_seconds()
         self.mean += (seconds - self.mean) * (0.1 if self.mean > self.SHORT else 0.01)
+        self.delay += (min(seconds, self.LONG) - self.delay) * 0.01
 
     def saw_longer(self, length: timedelta) -> None:
         """Something runs that long already: hold no more than fits, whatever was seen before."""
         self.mean = max(self.mean, length.total_seconds())
+        self.delay = self.LONG
+
+    def forget(self) -> None:
+        """Take jobs for such that end at once, until they show what they are."""
+        self.delay = 0.0
 
     @property
     def instant(self) -> bool:
         """Whether nearly all end at once: threads that run such would only take the interpreter from each other.
 
-        Among them a few long ones are enough to make it worth while: the mean says both, how many and how long.
+        Among them a few that wait for something are enough to make it worth while. A single one that takes long is
+        not: on a busy machine a thread may stand still for milliseconds, whatever it runs.
         """
-        return self.mean < self.LITTLE
+        return self.delay < self.LITTLE
 
     @property
     def depth(self) -> int:
