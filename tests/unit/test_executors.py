@@ -188,6 +188,20 @@ def test_a_job_among_them_that_does_not_end_holds_up_no_other(shop: Shop) -> Non
     assert shop.begun == ["held"]
 
 
+def test_nobody_waits_for_the_end_of_all_when_one_of_them_takes_long(shop: Shop) -> None:
+    shop.hands.pace = Instant()
+    shop.registry.add(TaskDef("note", lambda key: None, "default"))
+    runs = [shop.run("held"), *(shop.run(f"j{number}", "note") for number in range(50))]
+    shop.hands.through.set()
+    waiting = threading.Thread(target=shop.hands.breathe, args=(10**9,))
+    waiting.start()
+    eventually(lambda: not shop.hands.through.is_set())
+    shop.threads.give(runs)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert runs[0] in shop.hands.held
+
+
 def test_when_one_goes_on_alone_the_others_leave_it_all_to_that_one() -> None:
     shop, freed, by = Shop(2), threading.Event(), list[int]()
     shop.hands.pace = Instant()

@@ -179,6 +179,7 @@ class Threads:
                 self.alone.clear()
                 if self.waiting:
                     self.bell.put(True)
+                self.runner.hands.through.set()  # one takes long: nobody waits for the end of all
 
 
 def _all(waiting: deque[Run]) -> list[Run]:

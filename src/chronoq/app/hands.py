@@ -82,8 +82,8 @@ class Pace:
         self.delay = self.LONG
 
     def forget(self) -> None:
-        """Take jobs for such that end at once, until they show what they are."""
-        self.delay = 0.0
+        """Take jobs for such that end at once, until the first one that does not."""
+        self.delay = 0.9 * self.LITTLE
 
     @property
     def instant(self) -> bool:
@@ -106,7 +106,7 @@ class Hands:
     slots: int
     changed: Callable[[], None] = lambda: None
     through: Event = field(factory=Event)
-    """Set when nothing is held any more."""
+    """Set when nothing is held any more, or when it is not worth while to wait for that."""
     held: set[Run] = field(factory=set)
     ending: set[Run] = field(factory=set)
     """On their way from `held` to `outbox`."""
