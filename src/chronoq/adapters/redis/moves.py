@@ -33,7 +33,7 @@ from chronoq.adapters.redis.words import (
 from chronoq.adapters.written import not_before, note_text, standing
 from chronoq.domain.errors import NotDurable, Unknown
 from chronoq.domain.identity import JobId
-from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
+from chronoq.domain.job import Claim, Job, Pause, Priority, Progress, Snapshot, State
 from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted, nothing
 from chronoq.domain.time import MS, from_ms, to_ms
 from chronoq.domain.verdict import Verdict
@@ -42,6 +42,7 @@ _MOST = 1000
 """What one script call moves or reads at the most, where the caller asks for more."""
 
 _PROMOTED_PER_CLAIM = 500
+_PRIORITIES = [f"{priority:d}" for priority in Priority]
 _HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
 _NEAR = 1000
 """How far from either end of a list the place of a cancelled job is looked for, when it is forgotten."""
@@ -58,12 +59,13 @@ class Moves:
     ) -> list[Submitted]:
         names = self.server.names
         bounds = room or {}
+        heavy = any(len(job.payload) >= HEAVY for job in jobs)
         try:
             answers = self.server.spread(
                 jobs,
                 queue=_place_of,
                 call=lambda queue, part: self._storing(queue, part, now, bounds.get(queue, -1)),
-                weight=_job_weight,
+                weight=_job_weight if heavy else None,
                 before=names.before,
             )
         except (Lost, NotDurable) as error:
@@ -112,9 +114,9 @@ class Moves:
             run = runs.place(job)[0] if job.origin else 0
             args += (
                 job.id.key,
-                int(job.options.priority),
-                not_before(job.due, now),
-                run,
+                _PRIORITIES[job.options.priority],
+                str(not_before(job.due, now)),
+                str(run),
                 self.server.records.job(job),
             )
         fixed = (

@@ -37,7 +37,7 @@ class Server:
         *,
         queue: Callable[[Item], str],
         call: Callable[[str, list[Item]], Operation[list[T]]],
-        weight: Callable[[Item], int] = lambda _: 1,
+        weight: Callable[[Item], int] | None = None,
         before: Callable[[str], Sequence[Operation[Any]]] = lambda _: (),
     ) -> list[T]:
         """One answer for each item, in order, by one round trip: a call or more for each queue."""
@@ -83,9 +83,10 @@ class Spread(Generic[T]):
         *,
         queue: Callable[[Item], str],
         call: Callable[[str, list[Item]], Operation[list[T]]],
-        weight: Callable[[Item], int] = lambda _: 1,
+        weight: Callable[[Item], int] | None = None,
     ) -> "Spread[T]":
-        weights = list(map(weight, items))
+        """`weight`: as how many an item counts; None: each as one."""
+        weights = None if weight is None else list(map(weight, items))
         parts = [(name, part) for name, own in _spots(items, queue) for part in portions(own, weights)]
         calls = Stream(call(name, [items[at] for at in part]) for name, part in parts)
         return cls(list(dict(parts)), calls, [part for _, part in parts])
@@ -113,9 +114,9 @@ def _spots(items: Sequence[Item], queue: Callable[[Item], str]) -> Iterable[tupl
     return spots.items()
 
 
-def portions(spots: Sequence[int], weights: Sequence[int]) -> Iterator[Sequence[int]]:
+def portions(spots: Sequence[int], weights: Sequence[int] | None) -> Iterator[Sequence[int]]:
     """`spots` in lists that weigh at most `AT_ONCE`, or hold one item."""
-    if max(weights, default=1) == 1:
+    if weights is None:
         yield from (spots[start : start + AT_ONCE] for start in range(0, len(spots), AT_ONCE))
         return
     portion: list[int] = []
