@@ -161,6 +161,14 @@ def test_options_of_a_task_hold_for_its_jobs_and_using_goes_before_them() -> Non
     assert changed.id.queue == "default"
 
 
+def test_many_jobs_have_a_handle_each_in_their_order() -> None:
+    app = Scheduler()
+    task = app.add_task(add, name="add")
+    jobs = [task.job(number) for number in range(2_500)]
+    assert [handle.job_id for handle in app.enqueue_many(jobs)] == [job.id for job in jobs]
+    assert app.enqueue_many([]) == []
+
+
 def test_the_jobs_of_one_using_share_what_it_says() -> None:
     """It is read once, however many they are"""
     task = Scheduler().add_task(add, name="add").using(retries=3, priority="high", meta={"tenant": 7})

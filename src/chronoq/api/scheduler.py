@@ -7,8 +7,9 @@ application needs (the wiring, workers, event loops) is imported where it is fir
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from chronoq.api.calls import Calls
@@ -223,14 +224,17 @@ class Scheduler(Calls):
         All are tried, until the backend does not answer. Errors: `BatchError`, whose `answers` hold
         a handle or an error for each.
         """
+        from chronoq.app.client import CHUNK
+
         jobs = list(jobs)
         for job in jobs:
             if not isinstance(job, Job):
                 raise BadCall(
                     f"enqueue_many() takes jobs, not {job!r}. Make one with task.job(...). Nothing was enqueued."
                 )
-        refused = self.client.submit_many(jobs)
-        handles = self._handles(jobs)
+        making, handles = self._handles(jobs), list[JobHandle[Any]]()
+        refused = self.client.submit_many(jobs, meanwhile=lambda: handles.extend(islice(making, CHUNK)))
+        handles.extend(making)  # those for which there was no meanwhile
         bad = [error for error in refused if error is not None]
         if bad:
             answers = [error or handle for error, handle in zip(refused, handles, strict=True)]
@@ -262,10 +266,10 @@ class Scheduler(Calls):
     async def awhy(self, id: str) -> Answer | None:
         return await self.off_loop(self.why, id)
 
-    def _handles(self, jobs: Sequence[Job]) -> list[JobHandle[Any]]:
+    def _handles(self, jobs: Sequence[Job]) -> Iterator[JobHandle[Any]]:
         tasks = {name: self.tasks.find(name) for name in {job.task for job in jobs}}
         reads = {name: task.signature.read_result if task else decoded for name, task in tasks.items()}
-        return [JobHandle(self, job.id, reads[job.task]) for job in jobs]
+        return (JobHandle(self, job.id, reads[job.task]) for job in jobs)
 
     def call_here(self, task: TaskDef, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run a task's function in this thread, with a context of its own where it takes one."""

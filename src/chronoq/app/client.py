@@ -1,6 +1,6 @@
 """The client's verbs, synchronous: submit, ask, wait, cancel; and saving schedules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from threading import Event
 
@@ -11,7 +11,7 @@ from chronoq.app.listener import Listener
 from chronoq.domain import errors
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Ending, Job, State
-from chronoq.domain.ports import Backend, Submitted
+from chronoq.domain.ports import Backend, Submitted, nothing
 from chronoq.domain.time import ZERO, brief
 
 CHUNK = 1000
@@ -38,8 +38,10 @@ class Client:
             raise error
         return answer
 
-    def submit_many(self, jobs: Sequence[Job]) -> list[Exception | None]:
-        """Try every job, in chunks; for each None, or why it was refused.
+    def submit_many(
+        self, jobs: Sequence[Job], *, meanwhile: Callable[[], None] = nothing
+    ) -> list[Exception | None]:
+        """Try every job, in chunks; for each None, or why it was refused. `meanwhile`: for each chunk, as in `submit`.
 
         Nothing stops at the first refusal. When the backend does not answer, the chunks after are not sent.
         """
@@ -48,7 +50,8 @@ class Client:
         for start in range(0, len(jobs), CHUNK):
             chunk = jobs[start : start + CHUNK]
             try:
-                found = self.backend.queue.submit(chunk, now=self.backend.clock.now(), room=self.room)
+                now = self.backend.clock.now()
+                found = self.backend.queue.submit(chunk, now=now, room=self.room, meanwhile=meanwhile)
                 answers += [
                     None if answer is accepted else self.refusal(job, answer)
                     for job, answer in zip(chunk, found, strict=True)

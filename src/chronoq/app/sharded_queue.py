@@ -46,14 +46,20 @@ class ShardedQueue:
     _turn: int = 0
 
     def submit(
-        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        now: datetime,
+        room: Mapping[str, int] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Submitted]:
         rooms = {
             part: -(-bound // self.division.numbers.get(queue, 1))
             for queue, bound in (room or {}).items()
             for part in self.division.parts(queue)
         }
-        return self.inner.submit([placed_job(job, self.division) for job in jobs], now=now, room=rooms)
+        placed = [placed_job(job, self.division) for job in jobs]
+        return self.inner.submit(placed, now=now, room=rooms, meanwhile=meanwhile)
 
     def adopt(self, snapshots: Sequence[Snapshot], *, now: datetime) -> list[Submitted]:
         return self.inner.adopt(

@@ -91,12 +91,18 @@ class QueuePort(Protocol):
     """Jobs, from submission to ending."""
 
     def submit(
-        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        now: datetime,
+        room: Mapping[str, int] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Submitted]:
         """Store new jobs: those due by `now` are ready, the others delayed until then.
 
         Idempotent by id while the id is live or remembered: DUPLICATE, or CONFLICT when the work is
-        another (Q4). FULL when the queue already holds `room[queue]` live jobs.
+        another (Q4). FULL when the queue already holds `room[queue]` live jobs. `meanwhile` is done as
+        `claim` does it.
         """
         ...
 

@@ -25,8 +25,14 @@ class MemoryQueue:
     room: Room
 
     def submit(
-        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        now: datetime,
+        room: Mapping[str, int] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Submitted]:
+        meanwhile()
         with self.room as shelves:
             return [_submit(shelves[job.id.queue], job, now, (room or {}).get(job.id.queue)) for job in jobs]
 

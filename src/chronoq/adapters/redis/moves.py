@@ -55,7 +55,12 @@ class Moves:
     server: Server
 
     def submit(
-        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        now: datetime,
+        room: Mapping[str, int] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Submitted]:
         names = self.server.names
         bounds = room or {}
@@ -67,6 +72,7 @@ class Moves:
                 call=lambda queue, part: self._storing(queue, part, now, bounds.get(queue, -1)),
                 weight=_job_weight if heavy else None,
                 before=names.before,
+                meanwhile=meanwhile,
             )
         except (Lost, NotDurable) as error:
             raise Unknown(

@@ -11,6 +11,7 @@ from chronoq.adapters.redis.calls import AT_ONCE, Operation, Scripts
 from chronoq.adapters.redis.keys import Keys
 from chronoq.adapters.redis.link import Link
 from chronoq.adapters.redis.names import QueueNames
+from chronoq.domain.ports import nothing
 from chronoq.domain.stream import Stream
 
 T = TypeVar("T")
@@ -39,17 +40,19 @@ class Server:
         call: Callable[[str, list[Item]], Operation[list[T]]],
         weight: Callable[[Item], int] | None = None,
         before: Callable[[str], Sequence[Operation[Any]]] = lambda _: (),
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[T]:
         """One answer for each item, in order, by one round trip: a call or more for each queue."""
         if len(items) == 1:
             name = queue(items[0])
-            only: list[list[T]] = self.wire.run_all([*before(name), call(name, [items[0]])])
+            alone = [*before(name), call(name, [items[0]])]
+            only: list[list[T]] = self.wire.run_all(alone, meanwhile=meanwhile)
             return only[-1]
         spread = Spread.of(items, queue=queue, call=call, weight=weight)
         first: list[Operation[Any]] = [one for name in spread.queues for one in before(name)]
         if not first:
-            return spread.join(self.wire.run_all(spread.calls))
-        return spread.join(self.wire.run_all([*first, *spread.calls])[len(first) :])
+            return spread.join(self.wire.run_all(spread.calls, meanwhile=meanwhile))
+        return spread.join(self.wire.run_all([*first, *spread.calls], meanwhile=meanwhile)[len(first) :])
 
     def stream(
         self,

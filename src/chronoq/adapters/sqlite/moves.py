@@ -37,8 +37,14 @@ class Moves:
     hints: Hints
 
     def submit(
-        self, jobs: Sequence[Job], *, now: datetime, room: Mapping[str, int] | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        now: datetime,
+        room: Mapping[str, int] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[Submitted]:
+        meanwhile()
         laid = None
         if len(jobs) == 1 and not (room and jobs[0].id.queue in room):
             laid = arrival(self.data, jobs[0], now)

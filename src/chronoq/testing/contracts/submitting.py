@@ -141,6 +141,16 @@ class Submitting(Chapter):
         assert listed(queue, State.READY) == list("bcdea")
         assert seen(queue, now=late).job.task == "other"
 
+    @pytest.mark.parametrize("names", ["a", "abc"])
+    def test_what_is_done_meanwhile_is_done_once_before_a_submission_has_its_answer(
+        self, queue: QueuePort, names: str
+    ) -> None:
+        done = list[str]()
+        for _ in range(2):  # the first time on this queue, and later
+            queue.submit([job(name) for name in names], now=NOW, meanwhile=lambda: done.append("meanwhile"))
+            done.append("answer")
+        assert done == ["meanwhile", "answer"] * 2
+
     def test_every_id_is_remembered_for_a_minute_at_least(self, queue: QueuePort) -> None:
         bring(queue, State.DONE, job(options=Options(result_ttl=timedelta(0))))
         assert queue.submit([job()], now=NOW + 60 * S - MS) == [DUPLICATE]
