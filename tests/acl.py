@@ -120,6 +120,7 @@ ROLES = {
             (
                 *("queue.claim", "queue.extend", "queue.settle", "queue.release", "queue.report"),
                 *("queue.expired", "queue.promote", "queue.wait_ready", "queue.queues"),
+                *("queue.wait_claim", "queue.recall"),
                 *("store.find", "store.get", "life.roll"),
             ),
             ("claim", "extend", "settle", "done", "report", "expired", "promote", "stored"),

@@ -177,6 +177,9 @@ VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "queue.counts": lambda b, _: b.queue.counts([MAIL], now=NOW),
     "queue.queues": lambda b, _: b.queue.queues(),
     "queue.wait_ready": lambda b, _: b.queue.wait_ready([MAIL], timeout=timedelta(milliseconds=10)),
+    "queue.wait_claim": lambda b, _: b.queue.wait_claim(
+        [(MAIL, 1)], worker="w", lease=LEASE, now=NOW, timeout=timedelta(milliseconds=10)
+    ),
     "queue.wait_due": lambda b, _: b.queue.wait_due([MAIL], timeout=timedelta(milliseconds=10)),
     "queue.wait_ended": lambda b, _: b.queue.wait_ended([MAIL], timeout=timedelta(milliseconds=10)),
     "store.put": lambda b, _: b.store.put(plan(), cursor=cursor(), expected=None, now=NOW),
@@ -195,8 +198,8 @@ VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "life.death": lambda b, _: b.life.death("p"),
     "life.roll": lambda b, _: b.life.roll(now=NOW),
 }
-UNTOLD = {"store.fire"}
-"""Only the contract calls it: its firings are many lines to make."""
+UNTOLD = {"store.fire", "queue.recall"}
+"""Only the contract calls the first: its firings are many lines to make. The second asks nothing of the server."""
 
 ALSO = {
     "producer": {"queue.adopt", "queue.extend", "queue.revive", "queue.purge", "queue.settle"},
@@ -228,7 +231,10 @@ ALSO = {
 }
 """What a role can do besides, for a list knows commands and keys, and these need no others."""
 
-HALF = {(role, verb) for role in ("operator", "caller") for verb in ("life.birth", "life.beat")}
+HALF = {
+    *((role, verb) for role in ("operator", "caller") for verb in ("life.birth", "life.beat")),
+    ("scheduler", "queue.wait_claim"),
+}
 """Refused after a first command: of a process that should log in as somebody else, something is left."""
 
 

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from chronoq.adapters.redis import open_backend
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.ports import Submitted
 from chronoq.domain.verdict import Done
-from chronoq.testing.contracts.values import MAIL, NOW, job
+from chronoq.testing.contracts.values import MAIL, NOW, Background, job
 from tests.servers import Server
 
 pytestmark = pytest.mark.skipif(
@@ -107,6 +108,25 @@ def test_a_job_travels_over_tls(proxy: Proxy, pki: Path, mutual: bool) -> None:
         backend.queue.wait_ready([MAIL], timeout=timedelta(seconds=5))
         (claim,) = backend.queue.claim([(MAIL, 1)], worker="w", lease=timedelta(seconds=9), now=NOW).claims
         assert backend.queue.settle([(claim, Done(b"1"))], now=NOW) == [True]
+    finally:
+        backend.close()
+
+
+@pytest.mark.parametrize("mutual", [False], indirect=True)
+def test_who_waits_with_a_claim_is_called_back_over_tls(proxy: Proxy, pki: Path) -> None:
+    backend = open_backend(f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={pki}/cert.pem")
+    queue, hour = backend.queue, timedelta(hours=1)
+    wait = partial(queue.wait_claim, [(MAIL, 1)], lease=hour, now=NOW, timeout=timedelta(seconds=9))
+    try:
+        first = Background(partial(wait, worker="first"))
+        queue.submit([job("a")], now=NOW)
+        answer = first.answer()
+        assert answer is not None
+        assert [claim.id.key for claim in answer.claims] == ["a"]
+        second = Background(partial(wait, worker="second"))
+        queue.recall("second")
+        answer = second.answer()
+        assert not (answer and answer.claims)
     finally:
         backend.close()
 

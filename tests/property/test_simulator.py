@@ -13,7 +13,7 @@ import pytest
 from tests.simulator.flaws import FLAWS, Flaw
 from tests.simulator.run import as_test, run_seeds
 from tests.simulator.stores import STORES
-from tests.simulator.world import silence, simulate
+from tests.simulator.world import World, silence, simulate
 
 SEEDS = 20_000 if os.environ.get("CHRONOQ_CHECK") == "1" else 200
 CHUNKS = 40 if SEEDS > 1_000 else 4
@@ -43,6 +43,18 @@ def test_no_law_is_broken(chunk: int) -> None:
     many = SEEDS // CHUNKS
     found = run_seeds(chunk * many, many)
     assert not found, "\n\n".join(map(as_test, found))
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_law_is_broken_by_workers_that_wait_with_a_claim(chunk: int) -> None:
+    many = SEEDS // CHUNKS // 2
+    with silence():
+        found = [one for seed in range(many) if (one := simulate(chunk * many + seed, setup=polling))]
+    assert not found, "\n\n".join(f"seed {one.seed}, {one.law}: {one.text}" for one in found)
+
+
+def polling(world: World) -> None:
+    world.polls = True
 
 
 @pytest.mark.parametrize("chunk", range(SQLITE_CHUNKS))

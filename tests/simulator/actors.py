@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from chronoq.app.loop import FIRST_PAUSE, Ear, Loop
 from chronoq.app.scheduler import SchedulerService
 from chronoq.app.tasks import Registry, TaskDef
 from chronoq.app.worker import Worker
-from chronoq.domain.errors import Snooze
+from chronoq.domain.errors import BackendError, Snooze
 from chronoq.domain.lease import Kind
 from chronoq.domain.lease import Process as Card
 from chronoq.domain.ports import Backend
@@ -145,6 +146,21 @@ class WorkerProcess(Process):
         for beat in BEATS:
             loop = worker.loops[beat]
             world.hub.spawn(f"{name} {beat}", self, turning(world.hub, self, loop, self._idle(beat)))
+        if world.polls:
+            world.hub.spawn(f"{name} ear", self, self._listen)
+
+    def _listen(self) -> None:
+        """What the ear's loop does. Whether it is called back in time makes no difference to what is right."""
+        ear, hub = self.worker.ear, self.world.hub
+        while True:
+            hub.sleep(20 * MS)
+            if not ear.wanted.is_set():
+                continue
+            found = None
+            with suppress(BackendError):
+                found = ear.listen(ear.patience)
+            with suppress(BackendError):
+                ear.heard(found)
 
     def _idle(self, beat: str) -> Any:
         hands, running = self.worker.hands, self.world.checker.jobs

@@ -60,6 +60,16 @@ class Wire:
         self.__dict__[verb] = called
         return called
 
+    def wait_ready(self, queues: Any, *, timeout: timedelta) -> None:
+        """A hint comes at some time."""
+        self.world.hub.sleep(self.world.hub.chance.choice((20 * MS, timeout)))
+
+    def wait_claim(self, wants: Any, *, timeout: timedelta, lease: timedelta, **kwargs: Any) -> Any:
+        """The wait is slept here; the claim then comes as it was sent, with the time at which that was."""
+        hub = self.world.hub
+        hub.sleep(hub.chance.choice((0 * MS, MS, 20 * MS, timeout / 2, timeout)))
+        return self.call("claim", (wants,), {"lease": timeout + lease, **kwargs})
+
     def call(self, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         world, process = self.world, self.process
         hub = world.hub

@@ -85,6 +85,8 @@ class World:
         self.planning = chance.choice((0, 1, 1, 2))
         self.rhythms = RHYTHMS if isinstance(self.true.queue, MemoryQueue) else WRITTEN
         self.calm = False
+        self.polls = False
+        """Whether workers wait with a claim in their hand; else they only hear of work."""
         self.busy = 0
         self.named = 0
         self.checker = Checker(self.true, lambda: self.hub.now, self.hub.halt)

@@ -323,15 +323,17 @@ class Scheduler(Calls):
         *,
         listen: Sequence[str] = (),
         loop: asyncio.AbstractEventLoop | None = None,
+        burst: bool = False,
     ) -> Worker:
         """A worker for these queues, or all declared ones that are not relayed; not started.
 
-        `listen`: only for these tasks, by name, and so only for their queues.
+        `listen`: only for these tasks, by name, and so only for their queues. `burst`: it will be stopped as
+        soon as it is idle.
         """
         self._refuse_eviction()
         served = self.declared.served(queues, listen)
         process = self.process(Kind.WORKER, served, listen)
-        worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop)
+        worker: Worker = self.container.worker(process=process, queues=process.queues, loop=loop, burst=burst)
         return worker
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event
+from threading import Event, Lock
 
 from attrs import define, field
 
@@ -75,9 +75,28 @@ class Fetcher:
     unanswered: list[datetime] = field(factory=list)
     """When the leases end that a claim may have granted whose answer never came."""
 
+    # what the long poll shares with it, in a thread of its own
+    guard: Lock = field(factory=Lock)
+    asked: int = 0
+    """How many are being claimed."""
+    reserved: int = 0
+    """How many the long poll may bring."""
+    out: datetime | None = None
+    """When the leases end that the long poll may be granted, while it is out."""
+    brought: deque[Run] = field(factory=deque)
+    """By the long poll, and not to be started without a look at what else is in hand."""
+    missing: deque[tuple[datetime, datetime]] = field(factory=deque)
+    """From when on nothing more is granted to a long poll whose answer never came, and when its leases end."""
+    called: datetime | None = None
+    """When the long poll was called back."""
+    ended: bool = False
+    """Whether no step will be taken any more."""
+
     def step(self, now: datetime) -> datetime:
         """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
-        if self.unanswered or self.returning:
+        while self.missing and (self.stopping or self.missing[0][0] <= now):
+            self.unanswered.append(self.missing.popleft()[1])
+        if self.unanswered or self.returning or self.brought:
             self._take_in(now)
         if self.unanswered:
             self.settle(now)
@@ -86,7 +105,8 @@ class Fetcher:
             self._take_in(now)
             self.settle(now)
             self.give_back(now)
-            if self.hands.empty:
+            self.called = self.called or now
+            if self.hands.empty and (self.out is None or self.called + POLL <= now):
                 self.drained.set()
             return now + POLL
         if self.suspect in self.hands.held:
@@ -94,17 +114,22 @@ class Fetcher:
             return self._isolate(now)
         self._unburden(now)
         self._return(now)
-        free = min(self._free, 1 if self.wary else MOST)
-        if not (free or self.heard or self.fresh):  # a claim of none takes in what is fresh
+        with self.guard:
+            self.asked = free = min(self._free, 1 if self.wary else MOST)
+        # a claim of none takes in what is fresh, and has others hear of what is due, the long poll too
+        if not (free or self.heard or self.fresh or self.out):
             self.settle(now)
             return self._rest(now)
         self.heard = False
+        granted: Sequence[Claim] = ()
         try:
             granted, following = self._claim(free, now)
         finally:
             self._take_in(now)  # what was fresh, if there was no meanwhile
-        self.fresh, found = granted, len(granted)
-        self.idle = not found and self.hands.empty
+            with self.guard:
+                self.fresh, self.asked = granted, 0
+        found = len(granted)
+        self.idle = self.out is None and not found and self.hands.empty
         if found < free:
             self.listen()
         elif self._free and not self.wary:
@@ -120,7 +145,49 @@ class Fetcher:
     @property
     def _free(self) -> int:
         """How many more jobs to hold."""
-        return max(0, self.hands.free_slots(adrift=self.threads.adrift) - len(self.fresh))
+        return max(0, self.hands.free_slots(adrift=self.threads.adrift) - len(self.fresh) - self.reserved)
+
+    def reserve(self, many: int, until: datetime) -> bool:
+        """Keep so many slots for the long poll, which may be granted leases that end then. False: stay at home."""
+        with self.guard:
+            taken = len(self.hands.held) + len(self.fresh) + self.asked
+            if self._particular or self.hands.slots - self.threads.adrift - taken < many:
+                return False
+            self.reserved, self.out = many, until
+            if self.stopping:  # asked last: whoever stops, and sees nobody out, has said so before
+                self.reserved, self.out = 0, None
+            return self.out is not None
+
+    def bring(self, claims: Sequence[Claim], now: datetime) -> None:
+        """The long poll is back. What it was granted starts at once, unless something else in hand forbids it."""
+        if claims:
+            self.idle = False
+        runs = [self.hands.take(claim) for claim in claims]
+        with self.guard:
+            self.reserved, self.out = 0, None
+        # asked after it was taken: whoever finds nothing in hand and decides by that has said so before
+        if self.stopping or self._particular or not all(map(self._plain, runs)):
+            self.brought.extend(runs)
+            if self.ended:
+                self.give_up(now)
+        elif runs:
+            self._give(runs, now)
+
+    def _plain(self, run: Run) -> bool:
+        """Whether any thread may hand it over: no suspect, and not for the processes, of which one makes new ones."""
+        return not run.claim.crashes and self._executor(run) is not self.processes
+
+    @property
+    def _particular(self) -> bool:
+        """Whether there is a suspect in hand, or may be one in whatever comes."""
+        return self.wary or self.suspect in self.hands.held
+
+    def give_up(self, now: datetime) -> None:
+        """No step will be taken any more: what the long poll has brought goes back."""
+        self.ended = True
+        late = [run for run in list(self.brought) if self.hands.drop(run)]
+        if late:
+            self.queue.release([run.claim for run in late], now=now)
 
     def _rest(self, now: datetime) -> datetime:
         """The next look, when nothing calls for one before."""
@@ -220,7 +287,8 @@ class Fetcher:
 
     def _recover(self, now: datetime) -> None:
         """Give back what a claim has leased whose answer was lost: nobody has started it."""
-        ends = {to_ms(end) for end in self.unanswered}
+        out = self.out  # before what is held: what the long poll is granted is one or the other
+        ends = {to_ms(end) for end in self.unanswered if end != out}
         # in the order in which a run moves, so that none is missed on its way
         held = {run.claim.id for run in (*self.hands.held, *self.hands.ending)}
         held |= {claim.id for claim, _ in list(self.hands.outbox)}
@@ -235,7 +303,7 @@ class Fetcher:
                 mark, more = page.mark, bool(page.mark)
             if claims:
                 self.queue.release(claims, now=now)
-        self.unanswered.clear()
+        self.unanswered = [end for end in self.unanswered if end == out]
 
     def _meanwhile(self, now: datetime) -> None:
         """Hand over what the last claim granted, and let it run: the next answer can wait for that moment."""
@@ -247,9 +315,10 @@ class Fetcher:
     def _take_in(self, now: datetime) -> None:
         """Look at what was granted: it starts, or, beside a suspect, goes back."""
         fresh, self.fresh = self.fresh, ()
-        runs = [self.hands.take(claim) for claim in fresh]
+        runs = [self.brought.popleft() for _ in range(len(self.brought))]
+        runs += [self.hands.take(claim) for claim in fresh]
         suspect = next((run for run in runs if run.claim.crashes), None)
-        if self.suspect in self.hands.held:
+        if self.stopping or self.suspect in self.hands.held:
             self.returning += runs
         elif suspect is not None:
             self._arrest(suspect, runs)

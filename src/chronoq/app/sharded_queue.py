@@ -162,6 +162,25 @@ class ShardedQueue:
     def wait_ready(self, queues: Sequence[str], *, timeout: timedelta) -> None:
         self.inner.wait_ready(self._parts(queues), timeout=timeout)
 
+    def wait_claim(
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        timeout: timedelta,
+    ) -> Claimed | None:
+        """Whoever waits for a divided queue claims by itself: its parts take turns."""
+        queues = [queue for queue, _ in wants]
+        if self._parts(queues) != queues:
+            self.wait_ready(queues, timeout=timeout)
+            return None
+        return self.inner.wait_claim(wants, worker=worker, lease=lease, now=now, timeout=timeout)
+
+    def recall(self, worker: str) -> None:
+        self.inner.recall(worker)
+
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         found = self.inner.wait_due(self._parts(queues), timeout=timeout)
         return list(dict.fromkeys(whole(part) for part in found))

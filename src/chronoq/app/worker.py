@@ -5,6 +5,7 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from attrs import define, field
@@ -13,6 +14,7 @@ from chronoq.app.executors import Coroutines, Threads
 from chronoq.app.fetcher import Fetcher
 from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
+from chronoq.app.long_poll import LongPoll
 from chronoq.app.loop import Actor, Ear, Loop, Trouble, end
 from chronoq.app.presence import Presence
 from chronoq.app.processes import Processes
@@ -35,6 +37,7 @@ class Worker:
     """Runs jobs of `queues` until it is stopped.
 
     `loop`: where coroutines run; without one, on a loop in a thread of the worker's own.
+    `burst`: it will be stopped when it is idle, so nothing may be on its way to it by then.
     """
 
     backend: Backend
@@ -43,6 +46,7 @@ class Worker:
     process: Process
     queues: Sequence[str]
     loop: asyncio.AbstractEventLoop | None = None
+    burst: bool = False
     trouble: Trouble = field(factory=Trouble)
     failed: threading.Event = field(factory=threading.Event)
     """Set when every thread is stuck past its job's timeout, or the event loop is blocked by a job past its
@@ -77,7 +81,7 @@ class Worker:
         )
         heart = Heart(backend.queue, self.hands, runner, settings.lease, self._on_timeout)
         self.presence = Presence(backend.life, self.process, self._vitals)
-        self.ear = Ear(lambda patience: backend.queue.wait_ready(self.queues, timeout=patience), self._heard)
+        self.ear = Ear(LongPoll(self.fetcher, backend.clock, at_home=self.burst).listen, self._heard)
         actors: dict[str, Actor] = {
             "fetcher": self.fetcher,
             "heart": heart,
@@ -107,6 +111,8 @@ class Worker:
     def stop(self, *, grace: timedelta | None = None) -> bool:
         """Claim no more, finish within the grace period, give back the rest. Whether all was finished."""
         self.fetcher.stopping = True
+        with suppress(BackendError):  # then it is back when its time is over
+            self.backend.queue.recall(self.process.id)
         self.loops["fetcher"].wake.set()
         limit = self.settings.grace if grace is None else grace
         finished = self._drained(limit)
@@ -114,6 +120,7 @@ class Worker:
         try:
             if not finished:
                 self._abandon()
+            self.fetcher.give_up(self.backend.clock.now())
             self.presence.leave()
         except BackendError as error:
             log.warning("⚠ %s The leases of this worker will run out by themselves.", error)
@@ -143,9 +150,9 @@ class Worker:
         self.fetcher.settle(now)
         self.backend.queue.release([*(run.claim for run in runs), *self.fetcher.fresh], now=now)
 
-    def _heard(self, _: object) -> None:
+    def _heard(self, found: object) -> None:
         self.ear.wanted.clear()
-        if self.fetcher.stopping:  # what was heard here was meant for another: say it again
+        if self.fetcher.stopping and found is None:  # what was heard here was meant for another: say it again
             nothing = [(queue, 0) for queue in self.queues]
             self.backend.queue.claim(
                 nothing, worker=self.process.id, lease=self.settings.lease, now=self.backend.clock.now()

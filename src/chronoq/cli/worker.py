@@ -89,7 +89,7 @@ def worker(
     logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)
     signals, parent = Signals(), os.getppid()
     introduce(app, served, tasks=tasks)
-    made = persist(lambda: app.worker(served, listen=tasks), signals)
+    made = persist(lambda: app.worker(served, listen=tasks, burst=burst), signals)
     if made is None:
         return OK
     made.start()

@@ -224,6 +224,31 @@ class QueuePort(Protocol):
         """Return when there may be something to claim, or after `timeout`. It may return early."""
         ...
 
+    def wait_claim(
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        timeout: timedelta,
+    ) -> Claimed | None:
+        """Wait as `wait_ready` does, and claim in the moment in which the wait ends, before anybody can be asked.
+
+        `now` is when it begins, and since nobody knows when it will end, the leases last until
+        `now + timeout + lease`. Nothing becomes ready by the time that passes meanwhile. None: this backend
+        has only waited; claim what there is. It is always right to do no more than that.
+        """
+        ...
+
+    def recall(self, worker: str) -> None:
+        """Have that worker's `wait_claim` return soon, and all later ones: it is about to stop.
+
+        What it was granted until then is in the answer, and nothing is granted after. Nothing to do where
+        waits grant nothing.
+        """
+        ...
+
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         """The queues in which something may have become due earlier than was known; [] after `timeout`."""
         ...

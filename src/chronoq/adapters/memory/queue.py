@@ -173,13 +173,33 @@ class MemoryQueue:
             return sorted(name for name, shelf in shelves.items() if shelf.stats["accepted"] or shelf.plans)
 
     def wait_ready(self, queues: Sequence[str], *, timeout: timedelta) -> None:
-        def token() -> bool:
-            shelf = next((s for q in queues if (s := self.room.shelves[q]).work), None)
-            if shelf:
-                shelf.work -= 1
-            return shelf is not None
+        self.room.wait(lambda: self._take_token(queues), timeout)
 
-        self.room.wait(token, timeout)
+    def wait_claim(
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        timeout: timedelta,
+    ) -> Claimed:
+        queues = [queue for queue, _ in wants]
+        with self.room:
+            self.room.wait(lambda: worker in self.room.recalled or self._take_token(queues), timeout)
+            if worker in self.room.recalled:
+                return Claimed((), None)
+            return self.claim(wants, worker=worker, lease=timeout + lease, now=now)
+
+    def recall(self, worker: str) -> None:
+        with self.room:
+            self.room.recalled.add(worker)
+
+    def _take_token(self, queues: Sequence[str]) -> bool:
+        shelf = next((s for q in queues if (s := self.room.shelves[q]).work), None)
+        if shelf:
+            shelf.work -= 1
+        return shelf is not None
 
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         def woken() -> list[str]:

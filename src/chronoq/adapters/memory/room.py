@@ -33,6 +33,8 @@ class Room:
     shelves: _Shelves = field()
     changed: Condition = field(factory=Condition)
     waiting: int = 0
+    recalled: set[str] = field(factory=set)
+    """Workers that were told to wait no more."""
 
     @shelves.default
     def _shelves(self) -> _Shelves:

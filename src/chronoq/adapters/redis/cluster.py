@@ -13,6 +13,7 @@ from chronoq.adapters.redis.batch import Batch
 from chronoq.adapters.redis.calls import Call, Command, Operation
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.adapters.redis.nodes import ClusterAddress, Nodes, Place
+from chronoq.adapters.redis.recall import Recall
 from chronoq.adapters.redis.wire import Wire
 from chronoq.adapters.system import elapsed
 from chronoq.domain.errors import BackendError, Unreachable
@@ -89,6 +90,11 @@ class Cluster:
             if isinstance(error.__cause__, MovedError | AskError):
                 return ""  # early, which is allowed; by the next time the map is right
             raise
+
+    def pop_then(
+        self, lists: Sequence[str], seconds: float, then: Sequence[Operation[T]], *, recall: Recall
+    ) -> None:
+        self.pop(lists, seconds)
 
     def take(self) -> Line:
         """A connection to whichever node answers: what is published is heard at each of them."""

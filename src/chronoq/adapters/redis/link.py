@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Operation, Word
+from chronoq.adapters.redis.recall import Recall
 from chronoq.domain.errors import BackendError
 from chronoq.domain.ports import nothing
 
@@ -48,6 +49,15 @@ class Link(Protocol):
 
     def pop(self, lists: Sequence[str], seconds: float) -> str:
         """Take an entry from the first list that has one; its name, or "" when none came in time."""
+        ...
+
+    def pop_then(
+        self, lists: Sequence[str], seconds: float, then: Sequence[Operation[T]], *, recall: Recall
+    ) -> list[T] | None:
+        """As `pop`, and `then` carried out in the moment in which it ends, in the same round trip.
+
+        None: only the waiting is done, for that needs one connection to one server.
+        """
         ...
 
     def take(self) -> Line:

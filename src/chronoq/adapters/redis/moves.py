@@ -15,19 +15,19 @@ from chronoq.adapters.codec import (
     up_ms,
 )
 from chronoq.adapters.records import Records
-from chronoq.adapters.redis.calls import AT_ONCE, Call, Command, Operation, Word
+from chronoq.adapters.redis.calls import Call, Command, Operation, Word
 from chronoq.adapters.redis.ends import endings
+from chronoq.adapters.redis.grants import Grants
 from chronoq.adapters.redis.server import HEAVY, Server
 from chronoq.adapters.redis.trouble import Lost
 from chronoq.adapters.redis.words import (
     KEPT,
-    Granted,
     Released,
     Runs,
-    grant,
     history,
     history_text,
     holder,
+    moment,
     yes_or_no,
 )
 from chronoq.adapters.written import not_before, note_text, standing
@@ -35,13 +35,12 @@ from chronoq.domain.errors import NotDurable, Unknown
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Priority, Progress, Snapshot, State
 from chronoq.domain.ports import RECENT, Cancel, Claimed, Hold, Promoted, Submitted, nothing
-from chronoq.domain.time import MS, from_ms, to_ms
+from chronoq.domain.time import MS, to_ms
 from chronoq.domain.verdict import Verdict
 
 _MOST = 1000
 """What one script call moves or reads at the most, where the caller asks for more."""
 
-_PROMOTED_PER_CLAIM = 500
 _PRIORITIES = [f"{priority:d}" for priority in Priority]
 _HOLDS = (Hold.LOST, Hold.KEPT, Hold.STOP)
 _NEAR = 1000
@@ -184,7 +183,7 @@ class Moves:
                     self.server.scripts["promote"],
                     places,
                     args,
-                    lambda reply: Promoted(reply[0], _moment(reply[1])),
+                    lambda reply: Promoted(reply[0], moment(reply[1])),
                     again=False,
                 )
             )
@@ -201,25 +200,11 @@ class Moves:
         meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
         ends = endings(verdicts, keys=self.server.keys, scripts=self.server.scripts, now=now)
-        until = to_ms(now + lease)
-        parts = [(queue, size) for queue, limit in wants for size in _sizes(limit)]
-        calls: list[Operation[Any]] = list(ends.calls)
-        for queue, size in parts:
-            keys = self.server.keys.of(queue)
-            places = (
-                *(keys.delayed, keys.work, *keys.ready, keys.skips),
-                *(keys.jobs, keys.leases, keys.claims, keys.paused),
-            )
-            args = (to_ms(now), size, until, worker, _PROMOTED_PER_CLAIM)
-            # run twice, it would lease twice as much: a lost reply is left to the leases' end
-            calls.append(Call(self.server.scripts["claim"], places, args, grant, again=False, durable=True))
+        grants = Grants(self.server, wants, worker=worker, until=now + lease, now=now)
+        calls: list[Operation[Any]] = [*ends.calls, *grants.calls]
         replies = self.server.wire.run_all(calls, meanwhile=meanwhile)
         settled = ends.join(replies[: len(ends.calls)])
-        grants = replies[len(ends.calls) :]
-        nexts = [moment for due, _ in grants if (moment := _moment(due)) is not None]
-        granted = [(queue, lists) for (queue, _), (_, lists) in zip(parts, grants, strict=True)]
-        claims = Granted(granted, self.server.records, worker=worker, until=until, now=now)
-        return Claimed(claims or (), min(nexts, default=None), tuple(settled))
+        return grants.join(replies[len(ends.calls) :], settled)
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         until = to_ms(now + lease)
@@ -370,16 +355,6 @@ def _submitted(job: Job, answer: Any, records: Records, now: datetime) -> Submit
     kind, text = answer
     work = text.decode() if kind == b"ended" else fingerprint(records.read_job(job.id, text, now=now))
     return Submitted.DUPLICATE if is_work(job, work) else Submitted.CONFLICT
-
-
-def _moment(score: bytes) -> datetime | None:
-    return from_ms(int(float(score))) if score else None
-
-
-def _sizes(limit: int) -> list[int]:
-    """`limit` in steps of `AT_ONCE`; one of 0 still promotes, and tells what comes next."""
-    full, rest = divmod(limit, AT_ONCE)
-    return [AT_ONCE] * full + [rest] * (rest > 0 or not full)
 
 
 def _place_of(job: Job) -> str:

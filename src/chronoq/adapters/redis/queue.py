@@ -3,6 +3,7 @@
 from attrs import field, frozen
 
 from chronoq.adapters.redis.moves import Moves
+from chronoq.adapters.redis.recall import Recall
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.sweep import Sweep
 from chronoq.adapters.redis.waits import Ear, Waits
@@ -14,6 +15,7 @@ class RedisQueue(Moves, Sweep, Waits):
 
     server: Server
     ear: Ear = field(init=False)
+    recalls: dict[str, Recall] = field(factory=dict, init=False)
 
     @ear.default
     def _ear(self) -> Ear:

@@ -1,18 +1,22 @@
 """Waiting: blocking pops of tokens, and one ear for what has ended."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from os import getpid
 from threading import Lock
 
 from attrs import define, field
+from redis.exceptions import ConnectionError as ConnectionEnded
 from redis.exceptions import RedisError
 
 from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Line
+from chronoq.adapters.redis.grants import Grants
+from chronoq.adapters.redis.recall import Recall
 from chronoq.adapters.redis.server import Server
 from chronoq.domain.errors import BackendError
 from chronoq.domain.identity import JobId
+from chronoq.domain.ports import Claimed
 
 LONGEST_BLOCK = timedelta(seconds=10)
 """One blocking command waits no longer, so that a connection which died in silence is noticed."""
@@ -84,9 +88,41 @@ class Waits:
 
     server: Server
     ear: Ear
+    recalls: dict[str, Recall]
 
     def wait_ready(self, queues: Sequence[str], *, timeout: timedelta) -> None:
         self._pop([self.server.keys.of(queue).work for queue in queues], timeout)
+
+    def wait_claim(
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        timeout: timedelta,
+    ) -> Claimed | None:
+        queues = [queue for queue, _ in wants]
+        recall, patient = self._recall_of(worker), self.server.patient
+        if self.server.wire.confirmation is not None or timeout > LONGEST_BLOCK or recall.called:
+            if not recall.called:
+                self.wait_ready(queues, timeout=timeout)
+            return None
+        grants = Grants(self.server, wants, worker=worker, until=now + timeout + lease, now=now)
+        lists = [self.server.keys.of(queue).work for queue in queues]
+        try:
+            replies = patient.pop_then(lists, timeout.total_seconds(), grants.calls, recall=recall)
+        except trouble.Lost as error:
+            if recall.called and isinstance(error.__cause__, ConnectionEnded):
+                return Claimed((), None)  # the server has closed its half: it grants nothing any more
+            raise
+        return None if replies is None else grants.join(replies)
+
+    def recall(self, worker: str) -> None:
+        self._recall_of(worker)()
+
+    def _recall_of(self, worker: str) -> Recall:
+        return self.recalls.setdefault(worker, Recall())
 
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         places = {self.server.keys.of(queue).time: queue for queue in queues}

@@ -17,6 +17,7 @@ from chronoq.adapters.redis import trouble
 from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Call, Operation, Word, popping
 from chronoq.adapters.redis.link import Confirmation, Link
+from chronoq.adapters.redis.recall import Recall
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
 from chronoq.domain.ports import nothing
 from chronoq.domain.stream import Stream
@@ -60,7 +61,11 @@ class Wire:
         return self.run_all([operation])[0]
 
     def run_all(
-        self, operations: Sequence[Operation[T]], *, meanwhile: Callable[[], None] = nothing
+        self,
+        operations: Sequence[Operation[T]],
+        *,
+        meanwhile: Callable[[], None] = nothing,
+        recall: Recall | None = None,
     ) -> list[T]:
         """The answers, in order, in one round trip; `meanwhile` is done when they have been asked for.
 
@@ -72,7 +77,7 @@ class Wire:
         if not operations:
             return []
         try:
-            replies = self._replies(operations, meanwhile)
+            replies = self._replies(operations, meanwhile, recall)
         except trouble.Lost as error:
             if not isinstance(error.__cause__, ConnectionEnded) or not all(one.again for one in operations):
                 raise
@@ -91,6 +96,12 @@ class Wire:
     def pop(self, lists: Sequence[str], seconds: float) -> str:
         """Take an entry from the first list that has one; its name, or "" when none came in time."""
         return self.run(popping(lists, seconds))
+
+    def pop_then(
+        self, lists: Sequence[str], seconds: float, then: Sequence[Operation[T]], *, recall: Recall
+    ) -> list[T]:
+        operations: list[Operation[Any]] = [popping(lists, seconds), *then]
+        return self.run_all(operations, recall=recall)[1:]
 
     def take(self) -> Line:
         """A connection to use alone until it is given back. Errors: `Unreachable`."""
@@ -155,9 +166,12 @@ class Wire:
         return trouble.refused(self.address, error) or trouble.unreachable(self.address, error)
 
     def _replies(
-        self, operations: Sequence[Operation[T]], meanwhile: Callable[[], None] = nothing
+        self,
+        operations: Sequence[Operation[T]],
+        meanwhile: Callable[[], None] = nothing,
+        recall: Recall | None = None,
     ) -> list[Any]:
-        replies = self.replies(operations, meanwhile)
+        replies = self.replies(operations, meanwhile, recall)
         for reply in replies:
             if isinstance(reply, Exception):
                 error = trouble.refused(self.address, reply) or BackendError(str(reply))
@@ -165,7 +179,10 @@ class Wire:
         return replies
 
     def replies(
-        self, operations: Sequence[Operation[Any]], meanwhile: Callable[[], None] = nothing
+        self,
+        operations: Sequence[Operation[Any]],
+        meanwhile: Callable[[], None] = nothing,
+        recall: Recall | None = None,
     ) -> list[Any]:
         """As the server gave them, in one round trip; what it refused is redis-py's exception in that place.
 
@@ -179,11 +196,14 @@ class Wire:
             if last:
                 self._meet(connection, last)
                 last = last if last.words else None
+            if recall:
+                recall.held(connection)
             replies = self._answers(connection, operations, [last.words] if last else [], meanwhile)
             broken = any(isinstance(reply, Exception) and trouble.leaves(reply) for reply in replies)
         finally:
+            usable = recall.left() if recall else True
             # replies that nobody read would answer somebody else's question
-            self.give_back(connection, broken=broken)
+            self.give_back(connection, broken=broken or not usable)
         if broken:
             self._leave()
         if last:

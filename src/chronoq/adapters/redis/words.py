@@ -101,6 +101,11 @@ def grant(reply: Any) -> tuple[bytes, Sequence[Any]]:
     return due, lists
 
 
+def moment(score: bytes) -> datetime | None:
+    """A score as the scripts answer it; "" means none."""
+    return from_ms(int(float(score))) if score else None
+
+
 class Granted(Sequence[Claim]):
     """What the claim script granted, in its answers for some queues: read when it is looked at.
 

@@ -7,7 +7,7 @@ who then finds nothing to claim has taken its part of the hints back.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from chronoq.adapters.sqlite.rows import HINTS
 from chronoq.adapters.sqlite.statements import SQL
 from chronoq.adapters.sqlite.step import Step
 from chronoq.domain.identity import JobId
+from chronoq.domain.ports import Claimed
 
 T = TypeVar("T")
 
@@ -70,6 +71,21 @@ class Waits:
 
     def wait_ready(self, queues: Sequence[str], *, timeout: timedelta) -> None:
         self._wait("work", timeout, lambda: self.hints.take(self._counters("work", queues)))
+
+    def wait_claim(
+        self,
+        wants: Sequence[tuple[str, int]],
+        *,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        timeout: timedelta,
+    ) -> Claimed | None:
+        self.wait_ready([queue for queue, _ in wants], timeout=timeout)
+        return None
+
+    def recall(self, worker: str) -> None:
+        pass
 
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         def look() -> list[str]:

@@ -3,6 +3,7 @@
 from chronoq.testing.contracts.adopting import Adopting
 from chronoq.testing.contracts.cancelling import Cancelling
 from chronoq.testing.contracts.claiming import Claiming
+from chronoq.testing.contracts.long_polling import LongPolling
 from chronoq.testing.contracts.looking import Looking
 from chronoq.testing.contracts.racing import Racing
 from chronoq.testing.contracts.settling import Settling
@@ -11,5 +12,7 @@ from chronoq.testing.contracts.sweeping import Sweeping
 from chronoq.testing.contracts.waiting import Waiting
 
 
-class QueueContract(Sweeping, Racing, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting):
+class QueueContract(
+    Sweeping, Racing, LongPolling, Waiting, Looking, Cancelling, Settling, Claiming, Submitting, Adopting
+):
     """Jobs, from submission to ending. Needs the fixture `backend`: an empty backend for each test."""

@@ -1,0 +1,57 @@
+"""A worker's long poll: it waits for work with a claim in its hand, and what it brings starts at once."""
+
+from datetime import timedelta
+
+from attrs import define
+
+from chronoq.app.fetcher import Fetcher
+from chronoq.domain.job import Claim
+from chronoq.domain.ports import Claimed, Clock
+from chronoq.domain.time import MS
+
+SHARE = 4
+SHORTEST = 500 * MS
+"""A wait takes a quarter of a lease, for it makes leases longer by as much; where that is less than this, it
+would be asked for too often."""
+
+MOST = 4
+"""Queues to claim from: each is one script more before the first job can start."""
+
+
+@define
+class LongPoll:
+    """What the ear of a worker does: with slots free it claims one job of each queue, in the moment in which it
+    hears of one; else it only waits.
+
+    It is the fetcher's second hand. What it may bring counts as taken as long as it is out, and what it does
+    bring is handed over in the ear's thread, unless the fetcher has to decide about it.
+    """
+
+    fetcher: Fetcher
+    clock: Clock
+    at_home: bool = False
+    """Never claim, only wait."""
+
+    def listen(self, patience: timedelta) -> Claimed | None:
+        """What was claimed. None: there may be work. Errors: `BackendError`."""
+        fetcher = self.fetcher
+        timeout, now = min(patience, fetcher.lease / SHARE), self.clock.now()
+        until = now + timeout + fetcher.lease
+        wants = [(name, 1) for name in fetcher.queues]
+        may = not self.at_home and timeout >= SHORTEST and len(wants) <= MOST
+        if not (may and fetcher.reserve(len(wants), until)):
+            fetcher.queue.wait_ready(fetcher.queues, timeout=patience)
+            return None
+        claimed, claims = None, list[Claim]()
+        try:
+            claimed = fetcher.queue.wait_claim(
+                wants, worker=fetcher.worker, lease=fetcher.lease, now=now, timeout=timeout
+            )
+            claims += claimed.claims if claimed else ()
+        except Exception:
+            # the store may go on waiting for us, for as long as it does not know that nobody is there
+            fetcher.missing.append((now + 2 * timeout, until))
+            raise
+        finally:
+            fetcher.bring(claims, self.clock.now())
+        return claimed

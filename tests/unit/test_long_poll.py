@@ -1,0 +1,246 @@
+"""What a worker's long poll may bring, and what becomes of it."""
+
+from datetime import timedelta
+
+import pytest
+
+from chronoq.app.fetcher import POLL
+from chronoq.app.hands import Run
+from chronoq.app.long_poll import MOST, SHARE, LongPoll
+from chronoq.domain.errors import BackendError
+from chronoq.domain.job import State
+from chronoq.domain.retry import Failure
+from chronoq.domain.verdict import Retry
+from tests.unit.bench import LEASE, Bench
+from tests.unit.made import S, job
+
+PATIENCE = 0 * S
+
+
+def poll(bench: Bench, *, at_home: bool = False) -> LongPoll:
+    return LongPoll(bench.fetcher, bench.clock, at_home)
+
+
+def waiting(bench: Bench) -> list[str]:
+    return [run.claim.id.key for run in bench.threads.waiting]
+
+
+def out(bench: Bench, many: int = 1) -> bool:
+    """Have the long poll go out."""
+    return bench.fetcher.reserve(many, bench.now + LEASE + S)
+
+
+def come_home(bench: Bench, *keys: str) -> list[Run]:
+    """Have it come back with these jobs, which are ready."""
+    bench.put(*keys)
+    before = set(bench.hands.held)
+    bench.fetcher.bring(bench.take(len(keys)), bench.now)
+    return [run for run in bench.hands.held if run not in before]
+
+
+def suspect(bench: Bench, key: str) -> None:
+    bench.put(key)
+    lost = [(claim, Retry(bench.now, Failure("WorkerLost"), crash=True)) for claim in bench.take()]
+    assert bench.backend.queue.settle(lost, now=bench.now) == [True]
+
+
+def test_what_it_brings_is_handed_over_at_once() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    found = poll(bench).listen(5 * S)
+    assert found is not None
+    assert waiting(bench) == ["a"], "one of each queue, whatever else there is"
+    (run,) = bench.hands.held
+    assert run.until == bench.now + 5 * S + LEASE
+
+
+def test_it_waits_no_longer_than_a_part_of_the_lease_that_it_makes_longer() -> None:
+    bench = Bench()
+    bench.put("a")
+    poll(bench).listen(LEASE)
+    (run,) = bench.hands.held
+    assert run.until == bench.now + LEASE / SHARE + LEASE
+
+
+def test_what_it_may_bring_is_not_claimed_by_the_fetcher_too() -> None:
+    bench = Bench(slots=2)
+    assert out(bench)
+    bench.put("a", "b", "c")
+    bench.fetch()
+    assert waiting(bench) == ["a"]
+    bench.fetcher.bring(bench.take(), bench.now)
+    assert waiting(bench) == ["a", "b"]
+    bench.fetch()
+    assert waiting(bench) == ["a", "b"]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_it_stays_at_home_when_no_slot_is_free(slots: int) -> None:
+    bench = Bench(slots=slots)
+    bench.put(*(f"j{n}" for n in range(slots)))
+    bench.fetch()
+    bench.put("more")
+    assert poll(bench).listen(PATIENCE) is None
+    assert bench.state("more") is State.READY
+    assert bench.fetcher.out is None
+
+
+def test_it_stays_at_home_with_more_queues_than_free_slots_or_than_are_worth_it() -> None:
+    for slots, count in ((1, 2), (MOST + 2, MOST + 1)):
+        bench = Bench(slots=slots, queues=[f"q{n}" for n in range(count)])
+        bench.put(job("a", queue="q0"))
+        assert poll(bench).listen(5 * S) is None
+        assert bench.state("a", "q0") is State.READY
+
+
+def test_it_stays_at_home_while_the_fetcher_claims_all_that_is_free() -> None:
+    bench = Bench(slots=2)
+    bench.fetcher.asked = 2
+    assert not out(bench)
+
+
+def test_it_stays_at_home_of_a_worker_that_leaves_when_it_is_idle() -> None:
+    """What is on its way while it leaves would be left behind."""
+    bench = Bench()
+    bench.put("a")
+    assert poll(bench, at_home=True).listen(5 * S) is None
+    assert bench.state("a") is State.READY
+
+
+def test_with_a_single_slot_that_it_may_fill_the_fetcher_still_has_it_hear_of_what_is_due() -> None:
+    bench = Bench(slots=1)
+    bench.put(job("later", due=bench.now + S))
+    assert bench.fetch() == S
+    assert out(bench)
+    bench.clock.advance(S)
+    bench.fetch()
+    assert (bench.state("later"), waiting(bench)) == (State.READY, [])
+    bench.fetcher.bring((), bench.now)
+    assert poll(bench).listen(PATIENCE + 5 * S) is not None
+    assert waiting(bench) == ["later"]
+
+
+def test_a_suspect_that_it_brings_runs_alone() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.fetch()
+    suspect(bench, "poison")
+    assert out(bench)
+    bench.fetcher.bring(bench.take(), bench.now)
+    assert waiting(bench) == ["a"]
+    bench.fetch()
+    assert (waiting(bench), bench.state("a")) == (["poison"], State.READY), "what had not started went back"
+
+
+def test_what_it_brings_beside_a_suspect_goes_back() -> None:
+    bench = Bench()
+    assert out(bench)
+    suspect(bench, "poison")
+    bench.fetch()
+    come_home(bench, "a")
+    bench.fetch()
+    assert waiting(bench) == ["poison"]
+    assert (bench.state("a"), bench.seen("a").crashes, bench.seen("a").attempt) == (State.READY, 0, 0)
+
+
+def test_it_stays_at_home_while_a_suspect_is_in_hand() -> None:
+    bench = Bench()
+    suspect(bench, "poison")
+    bench.fetch()
+    assert not out(bench)
+
+
+def test_what_it_brings_to_a_worker_that_stops_goes_back() -> None:
+    bench = Bench()
+    assert out(bench)
+    bench.fetcher.stopping = True
+    bench.fetch()
+    assert not bench.fetcher.drained.is_set(), "it may still bring something"
+    come_home(bench, "a")
+    bench.fetch()
+    assert bench.fetcher.drained.is_set()
+    assert (waiting(bench), bench.state("a"), bench.seen("a").crashes) == ([], State.READY, 0)
+
+
+def test_a_worker_that_stops_does_not_wait_for_it_for_ever() -> None:
+    bench = Bench()
+    assert out(bench)
+    bench.fetcher.stopping = True
+    bench.fetch()
+    bench.clock.advance(POLL)
+    bench.fetch()
+    assert bench.fetcher.drained.is_set()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_what_it_brings_after_the_last_step_goes_back(late: bool) -> None:
+    bench = Bench()
+    assert out(bench)
+    bench.fetcher.stopping = True
+    if late:
+        bench.fetcher.give_up(bench.now)
+    come_home(bench, "a")
+    if not late:
+        bench.fetcher.give_up(bench.now)
+    assert (bench.state("a"), bench.hands.empty) == (State.READY, True)
+
+
+def test_it_does_not_go_out_for_a_worker_that_stops() -> None:
+    bench = Bench()
+    bench.fetcher.stopping = True
+    assert not out(bench)
+    assert (bench.fetcher.out, bench.fetcher.reserved) == (None, 0)
+
+
+def test_a_worker_is_not_idle_while_it_is_out() -> None:
+    bench = Bench()
+    assert out(bench)
+    bench.fetch()
+    assert not bench.fetcher.idle
+
+
+def test_what_it_was_granted_without_hearing_of_it_is_given_back_and_runs() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.outage.fail("wait_claim", times=1, after=True)
+    with pytest.raises(BackendError):
+        poll(bench).listen(5 * S)
+    assert (bench.state("a"), bench.fetcher.out) == (State.RUNNING, None)
+    bench.fetch()
+    assert bench.state("a") is State.RUNNING, "the server may grant something still"
+
+    bench.clock.advance(11 * S)
+    bench.fetch()
+    bench.work()
+    bench.fetch()
+
+    assert (bench.state("a"), bench.seen("a").crashes, bench.seen("a").attempt) == (State.DONE, 0, 0)
+    assert bench.counts().crashed == 0
+
+
+def test_a_worker_that_stops_gives_back_at_once_what_it_may_have_been_granted() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.outage.fail("wait_claim", times=1, after=True)
+    with pytest.raises(BackendError):
+        poll(bench).listen(5 * S)
+    bench.fetcher.stopping = True
+    bench.fetch()
+    assert bench.state("a") is State.READY
+
+
+def test_what_it_is_being_granted_is_not_taken_for_what_was_never_heard_of() -> None:
+    bench = Bench()
+    end = bench.now + LEASE + timedelta(seconds=5)
+    bench.put("a")
+    (claim,) = bench.backend.queue.claim(
+        [("default", 1)], worker="w1", lease=end - bench.now, now=bench.now
+    ).claims
+    assert bench.fetcher.reserve(1, end)
+    bench.fetcher.unanswered.append(end)
+    bench.fetch()
+    assert bench.state("a") is State.RUNNING
+    bench.fetcher.bring([claim], bench.now)
+    bench.work()
+    bench.fetch()
+    assert bench.state("a") is State.DONE
