@@ -1,6 +1,7 @@
 """Fresh names for jobs and processes."""
 
 import os
+from weakref import WeakSet
 
 from attrs import define, field
 
@@ -11,7 +12,7 @@ _OF_BYTES = _LETTERS * 8
 _ENDS = [chr(one) + chr(two) for one in reversed(_LETTERS[:8]) for two in reversed(_LETTERS)]
 
 
-@define
+@define(eq=False)
 class Mint:
     """Makes job keys of 16 characters, 256 at a time: 70 random bits, and a number of two characters.
 
@@ -20,11 +21,11 @@ class Mint:
     """
 
     stock: list[str] = field(factory=list)
-    pid: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        _mints.add(self)
 
     def key(self) -> str:
-        if self.pid != os.getpid():
-            self.stock, self.pid = [], os.getpid()
         try:
             return self.stock.pop()
         except IndexError:
@@ -32,6 +33,18 @@ class Mint:
             *rest, key = (begin + end for end in _ENDS)
             self.stock += rest
             return key
+
+
+_mints: WeakSet[Mint] = WeakSet()
+
+
+def _in_child() -> None:
+    for mint in list(_mints):
+        mint.stock.clear()
+
+
+if hasattr(os, "register_at_fork"):  # to ask for the process with each key takes as long as all the rest
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def new_key() -> str:
