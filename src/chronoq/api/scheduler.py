@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from chronoq.api.control import ScheduleHandle
     from chronoq.app.client import Client
     from chronoq.app.deliverer import RelayService
+    from chronoq.app.making import Making
     from chronoq.app.scheduler import SchedulerService
     from chronoq.app.schedules import Change, Schedules
     from chronoq.app.worker import Worker
@@ -217,6 +218,13 @@ class Scheduler(Calls):
         return Task(self, self.declared.task(fn, options))
 
     # jobs
+
+    def make_job(self, making: Making, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
+        """The job of a call: checked, encoded, stamped with the backend's time."""
+        backend: Backend = self.container.backend()  # what `self.backend` does: it is asked once a job
+        self._opened = True
+        now, settings = backend.clock.now(), self._configured.settings
+        return making.job(args, kwargs, key=self.declared.key, settings=settings, now=now)
 
     def enqueue_many(self, jobs: Iterable[Job]) -> list[JobHandle[Any]]:
         """Store many jobs, a round trip per thousand; handles in order.

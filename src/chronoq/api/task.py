@@ -53,9 +53,7 @@ class Task(Generic[P, T, R]):
 
         Errors: `BadCall` (E09), `NotStorable` (E10), `TooLarge` (E12).
         """
-        app = self._app
-        now, settings = app.backend.clock.now(), app.configured.settings
-        return self.making.job(args, kwargs, key=app.declared.key, settings=settings, now=now)
+        return self._app.make_job(self.making, args, kwargs)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job of this call; it is accepted when this returns.
@@ -63,13 +61,13 @@ class Task(Generic[P, T, R]):
         Errors: those of `job`; `Conflict`, `QueueFull`; `Unknown` when the reply was lost;
         `BackendError` when nothing was stored.
         """
-        job = self.job(*args, **kwargs)
+        job = self._app.make_job(self.making, args, kwargs)
         self._app.client.submit(job)
         return JobHandle(self._app, job.id, self.definition.signature.read_result)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """`enqueue`, for async code."""
-        job = self.job(*args, **kwargs)
+        job = self._app.make_job(self.making, args, kwargs)
         await self._app.off_loop(self._app.client.submit, job)
         return JobHandle(self._app, job.id, self.definition.signature.read_result)
 
