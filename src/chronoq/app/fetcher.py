@@ -12,9 +12,10 @@ from attrs import define, field
 
 from chronoq.app.executors import Executor
 from chronoq.app.hands import Hands, Run
+from chronoq.app.leased import leased
 from chronoq.app.tasks import Registry
 from chronoq.domain.errors import BackendError
-from chronoq.domain.job import Claim, State
+from chronoq.domain.job import Claim
 from chronoq.domain.ports import QueuePort
 from chronoq.domain.time import EPOCH, to_ms
 from chronoq.domain.verdict import Verdict
@@ -293,15 +294,8 @@ class Fetcher:
         held = {run.claim.id for run in (*self.hands.held, *self.hands.ending)}
         held |= {claim.id for claim, _ in list(self.hands.outbox)}
         for name in self.queues:
-            claims, mark, more = list[Claim](), "", True
-            while more:
-                page = self.queue.find(name, State.RUNNING, now=now, mark=mark, limit=MOST)
-                for one in page.items:
-                    until = one.until or now
-                    if one.worker == self.worker and to_ms(until) in ends and one.job.id not in held:
-                        claims.append(Claim(one.job, one.token, one.attempt, one.worker, until, one.crashes))
-                mark, more = page.mark, bool(page.mark)
-            if claims:
+            found = leased(self.queue, name, worker=self.worker, now=now)
+            if claims := [one for one in found if to_ms(one.expires_at) in ends and one.id not in held]:
                 self.queue.release(claims, now=now)
         self.unanswered = [end for end in self.unanswered if end == out]
 
