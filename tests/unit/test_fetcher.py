@@ -1,6 +1,7 @@
 """Between the queue and the hands."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from chronoq import Scheduler
 from chronoq.app.fetcher import MOST, PATIENCE, POLL
 from chronoq.domain.errors import Unreachable
-from chronoq.domain.job import Pause, State
+from chronoq.domain.job import Claim, Pause, State
 from chronoq.domain.retry import Failure
-from chronoq.domain.verdict import Retry
+from chronoq.domain.verdict import Retry, Verdict
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, NOW, S, job
 
@@ -153,10 +154,10 @@ def test_while_there_is_more_than_one_claim_brings_it_asks_again_at_once() -> No
     assert bench.counts().running == len(bench.hands.held) == 800
 
 
-def overflowing(bench: Bench) -> None:
+def overflowing(bench: Bench, many: int = 900) -> None:
     """One claim has brought all that it asked for, and there is more."""
     bench.hands.pace.mean = 0.0001
-    bench.put(*(f"j{number:03}" for number in range(900)))
+    bench.put(*(f"j{number:03}" for number in range(many)))
     assert bench.fetch() == 0 * S
     assert not bench.threads.waiting
 
@@ -179,6 +180,60 @@ def test_what_a_full_claim_brought_runs_though_the_next_one_fails(after: bool) -
         bench.fetch()
     bench.outage.heal()
     assert len(bench.threads.waiting) == MOST
+    while not bench.fetcher.idle:
+        bench.work()
+        bench.fetch()
+    assert (bench.counts().done, len(bench.ran)) == (900, 900)
+
+
+class Prepared(list[tuple[Claim, Verdict]]):
+    """Verdicts that the queue has prepared."""
+
+
+class Preparing:
+    """Its queue, which notes how many verdicts came with each claim, and whether it had prepared them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.true, self.asked = bench.fetcher.queue, list[tuple[int, bool]]()
+        self.gone = False
+        """Whether the next claim ends in the void, once it has been sent."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.true, name)
+
+    def prepare(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> Prepared:
+        return Prepared(verdicts)
+
+    def claim(self, *args: Any, **kwargs: Any) -> object:
+        verdicts = kwargs["verdicts"]
+        self.asked.append((len(verdicts), isinstance(verdicts, Prepared)))
+        if self.gone:
+            self.gone = False
+            kwargs["meanwhile"]()
+            raise Unreachable("gone")
+        return self.true.claim(*args, **kwargs)
+
+
+def test_what_has_run_beside_a_claim_is_prepared_for_the_next_one() -> None:
+    bench = Bench(slots=8)
+    overflowing(bench)
+    bench.fetcher.queue = queue = Preparing(bench)  # type: ignore[assignment]
+    bench.fetcher.breathe = lambda many: bench.work()
+    for _ in range(3):
+        bench.fetch()
+    assert queue.asked == [(0, False), (MOST, True), (300, True)]
+    assert bench.counts().done == 800
+
+
+def test_what_was_prepared_beside_a_claim_that_came_to_nothing_waits_for_what_that_one_brought() -> None:
+    bench = Bench(slots=8)
+    overflowing(bench)
+    bench.fetcher.queue = queue = Preparing(bench)  # type: ignore[assignment]
+    bench.fetcher.breathe = lambda many: bench.work()
+    bench.fetch()
+    queue.gone = True
+    with pytest.raises(Unreachable):
+        bench.fetch()
     while not bench.fetcher.idle:
         bench.work()
         bench.fetch()

@@ -70,6 +70,8 @@ class Fetcher:
     """Set when it is stopping and nothing is in hand any more."""
     fresh: Sequence[Claim] = ()
     """Granted, and not looked at before the next claim is under way."""
+    prepared: Sequence[tuple[Claim, Verdict]] = ()
+    """The verdicts at the head of the outbox, when those before have been settled, as the queue has prepared them."""
     idle: bool = False
     """Whether the last look found nothing to claim, with every queue asked and nothing in hand."""
 
@@ -218,15 +220,21 @@ class Fetcher:
             with self._settling(batch) as answers:
                 answers += self.queue.settle(batch, now=now)
 
-    def _batch(self) -> list[tuple[Claim, Verdict]]:
-        return list(self.hands.outbox)[:MOST]
+    def _batch(self) -> Sequence[tuple[Claim, Verdict]]:
+        prepared, self.prepared = self.prepared, ()
+        return prepared or list(self.hands.outbox)[:MOST]
 
     @contextmanager
     def _settling(self, batch: Sequence[tuple[Claim, Verdict]]) -> Iterator[list[bool]]:
         """Inside, the verdicts at the head of the outbox are handed in, and the answers noted."""
         before, self.tried = self.tried, max(self.tried, len(batch))
         answers: list[bool] = []
-        yield answers
+        try:
+            yield answers
+            assert len(answers) == len(batch), "one for each"
+        except BaseException:
+            self.prepared = ()  # what is tried again comes first
+            raise
         self.tried = 0
         for place, ((claim, _), kept) in enumerate(zip(batch, answers, strict=True)):
             self.hands.outbox.popleft()
@@ -269,7 +277,7 @@ class Fetcher:
                         lease=self.lease,
                         now=now,
                         verdicts=batch,
-                        meanwhile=partial(self._meanwhile, now),
+                        meanwhile=partial(self._meanwhile, len(batch), now),
                     )
                     answers += claimed.settled
             except BackendError:
@@ -299,12 +307,17 @@ class Fetcher:
                 self.queue.release(claims, now=now)
         self.unanswered = [end for end in self.unanswered if end == out]
 
-    def _meanwhile(self, now: datetime) -> None:
-        """Hand over what the last claim granted, and let it run: the next answer can wait for that moment."""
+    def _meanwhile(self, asked: int, now: datetime) -> None:
+        """Hand over what the last claim granted, and let it run: the next answer can wait for that moment.
+
+        If all has ended then, its verdicts are prepared, too. They come behind those that were `asked` about.
+        """
         many = len(self.fresh)
         self._take_in(now)
         if many:
             self.breathe(many)
+            if not self.hands.held and (ended := list(self.hands.outbox)[asked : asked + MOST]):
+                self.prepared = self.queue.prepare(ended, now=max(now, self.hands.moved))
 
     def _take_in(self, now: datetime) -> None:
         """Look at what was granted: it starts, or, beside a suspect, goes back."""

@@ -94,6 +94,11 @@ class ShardedQueue:
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         return self.inner.extend([self._claim(claim) for claim in claims], lease=lease, now=now)
 
+    def prepare(
+        self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        return verdicts
+
     def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
         return self.inner.settle([(self._claim(claim), verdict) for claim, verdict in verdicts], now=now)
 

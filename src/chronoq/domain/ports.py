@@ -148,6 +148,15 @@ class QueuePort(Protocol):
         """
         ...
 
+    def prepare(
+        self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        """The same verdicts, with what can be done ahead for `settle` or `claim` done, as of `now`.
+
+        Nothing is asked and nothing changes. Who has time to spare calls it; most backends give back what they got.
+        """
+        ...
+
     def release(self, claims: Sequence[Claim], *, now: datetime) -> list[bool]:
         """Give jobs back to the front of their queue, in the order given; it costs no attempt. False: not held."""
         ...

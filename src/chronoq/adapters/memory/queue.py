@@ -82,6 +82,11 @@ class MemoryQueue:
                 holds.append(Hold.STOP if key in shelf.stops else Hold.KEPT)
             return holds
 
+    def prepare(
+        self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        return verdicts
+
     def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
         with self.room as shelves:
             return _settled(shelves, verdicts, now)

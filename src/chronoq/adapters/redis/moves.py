@@ -16,7 +16,7 @@ from chronoq.adapters.codec import (
 )
 from chronoq.adapters.records import Records
 from chronoq.adapters.redis.calls import Call, Command, Operation, Word
-from chronoq.adapters.redis.ends import endings
+from chronoq.adapters.redis.ends import Worded, endings
 from chronoq.adapters.redis.grants import Grants
 from chronoq.adapters.redis.server import HEAVY, Server
 from chronoq.adapters.redis.trouble import Lost
@@ -220,6 +220,12 @@ class Moves:
             )
 
         return self.server.spread(claims, queue=_queue_of, call=call)
+
+    def prepare(
+        self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        ends = endings(verdicts, keys=self.server.keys, scripts=self.server.scripts, now=now)
+        return Worded(verdicts, ends)
 
     def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
         return self._end(verdicts, now)

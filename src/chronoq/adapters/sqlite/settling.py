@@ -27,6 +27,11 @@ class Settling:
 
     data: Database
 
+    def prepare(
+        self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        return verdicts
+
     def settle(self, verdicts: Sequence[tuple[Claim, Verdict]], *, now: datetime) -> list[bool]:
         return self.data.write(lambda step: settle(step, verdicts, now))
 

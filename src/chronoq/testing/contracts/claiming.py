@@ -118,6 +118,19 @@ class Claiming(Chapter):
         ]
         assert queue.endings([jid("a")], now=NOW + S) == [Ending(jid("a"), State.DONE, NOW + S, b"1")]
 
+    def test_verdicts_that_were_prepared_are_settled_as_any_others(self, queue: QueuePort) -> None:
+        done, again = taken(queue, "a"), taken(queue, "b")
+        verdicts: list[tuple[Claim, Verdict]] = [(done, Done(b"1")), (again, Retry(NOW + S, FAILED))]
+        prepared = queue.prepare(verdicts, now=NOW)
+        assert list(prepared) == verdicts
+        assert [state(queue, "a"), state(queue, "b")] == [State.RUNNING, State.RUNNING]
+        granted = queue.claim([(MAIL, 5)], worker="w2", lease=LEASE, now=NOW + S, verdicts=prepared)
+        assert (granted.settled, keys(granted.claims)) == ((True, True), ["b"])
+        (ending,) = queue.endings([jid("a")], now=NOW + S)
+        assert ending is not None
+        assert (ending.state, ending.result) == (State.DONE, b"1")
+        assert queue.settle(prepared, now=NOW + S) == [False, False]
+
     def test_what_is_done_meanwhile_is_done_once_before_the_claim_has_its_answer(
         self, queue: QueuePort
     ) -> None:
