@@ -155,12 +155,12 @@ def promote(lab: Lab, name: str, scale: float) -> Figures:
 
 def recurring(lab: Lab, name: str, scale: float) -> Figures:
     """Schedules fired a second, all due at one instant."""
-    return {"recurring": lab.ask(name, "recurring", max(1_000, int(10_000 * scale)))["rate"]}
+    return {"recurring": lab.ask(name, "recurring", max(5_000, int(10_000 * scale)))["rate"]}
 
 
 def recurring_memory(lab: Lab, name: str, scale: float) -> Figures:
     env = {"BENCH_CHRONOQ": "memory://", "BENCH_APSCHEDULER": "memory"}
-    n = max(1_000, int(10_000 * scale))
+    n = max(5_000, int(10_000 * scale))
     return {"recurring_memory": lab.ask(name, "recurring", n, env=env)["rate"]}
 
 

@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from chronoq import Scheduler
 from chronoq.app.fetcher import POLL
 from chronoq.app.hands import Run
 from chronoq.app.long_poll import MOST, SHARE, LongPoll
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import State
+from chronoq.domain.ports import Claimed
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Retry
 from tests.unit.bench import LEASE, Bench
@@ -244,3 +246,15 @@ def test_what_it_is_being_granted_is_not_taken_for_what_was_never_heard_of() -> 
     bench.work()
     bench.fetch()
     assert bench.state("a") is State.DONE
+
+
+def test_it_waits_on_when_it_found_nothing_and_only_then() -> None:
+    app = Scheduler()
+    app.add_task(lambda: None, name="t")
+    worker = app.worker(["default"])
+    fetcher = worker.loops["fetcher"]
+    for found, on in ((Claimed((), None), True), (None, False)):
+        worker.ear.wanted.set()
+        worker.ear.heard(found)
+        assert worker.ear.wanted.is_set() is on
+        assert fetcher.wake.is_set() is not on, "nobody has to look again"

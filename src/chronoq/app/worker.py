@@ -25,7 +25,7 @@ from chronoq.app.tasks import Registry
 from chronoq.config import Settings
 from chronoq.domain.errors import BackendError
 from chronoq.domain.lease import Process, Vitals
-from chronoq.domain.ports import Backend
+from chronoq.domain.ports import Backend, Claimed
 
 log = logging.getLogger("chronoq.worker")
 
@@ -151,6 +151,9 @@ class Worker:
         self.backend.queue.release([*(run.claim for run in runs), *self.fetcher.fresh], now=now)
 
     def _heard(self, found: object) -> None:
+        nothing_there = isinstance(found, Claimed) and not found.claims
+        if nothing_there and self.hands.empty and not self.fetcher.stopping:
+            return  # the long poll has looked a moment ago, and waits on
         self.ear.wanted.clear()
         if self.fetcher.stopping and found is None:  # what was heard here was meant for another: say it again
             nothing = [(queue, 0) for queue in self.queues]
