@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -537,6 +539,34 @@ def test_a_clock_that_was_set_back_stands_still(valkey: Server) -> None:
     clock._offset -= 3_600_000_000  # what a reply from a server whose clock was set back does
     assert clock.now() == ahead
     wire.close()
+
+
+FORKS = """
+import os, signal, sys, threading, time
+from chronoq.adapters.redis import open_backend
+
+clock = open_backend(sys.argv[1]).clock
+
+def read():
+    while True:
+        clock.now()
+
+for _ in range(3):
+    threading.Thread(target=read, daemon=True).start()
+for _ in range(20):
+    if not (child := os.fork()):
+        signal.alarm(10)
+        end = time.monotonic() + 0.001
+        while time.monotonic() < end:
+            clock.now()
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_child_reads_the_clock_that_its_parents_threads_read(valkey: Server) -> None:
+    ends = subprocess.check_output([sys.executable, "-c", FORKS, valkey.url()], text=True).split()
+    assert ends == ["0"] * 20
 
 
 def test_many_threads_share_one_backend(redis_url: str) -> None:

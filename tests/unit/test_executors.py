@@ -78,6 +78,18 @@ def test_what_waits_starts_when_a_slot_is_free(shop: Shop, task: str) -> None:
     assert {type(verdict) for _, verdict in shop.hands.outbox} == {Done}
 
 
+def test_however_long_all_are_busy_no_more_than_one_ring_waits_for_them(shop: Shop) -> None:
+    """A worker that always has more to do would else keep each ring until its memory is full."""
+    for key in "abcdef":
+        shop.threads.give([shop.run(key)])
+    eventually(lambda: len(shop.begun) == 2)
+    for number in range(50):
+        shop.threads.give([shop.run(f"j{number}")])
+    assert shop.threads.bell.qsize() <= 1
+    shop.go_on.set()
+    eventually(lambda: len(shop.hands.outbox) == 56)
+
+
 @pytest.mark.parametrize("task", ["wait", "await"])
 def test_a_run_that_was_asked_to_stop_while_it_waited_ends_as_cancelled_unstarted(
     shop: Shop, task: str

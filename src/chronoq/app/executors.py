@@ -89,7 +89,7 @@ class Threads:
             run.on_thread = True
         self.waiting.extend(runs)
         if not self.alone.is_set():
-            self.bell.put(True)
+            self._ring()
 
     def take_back(self) -> list[Run]:
         return _all(self.waiting)
@@ -147,7 +147,12 @@ class Threads:
                 if not self.alone.is_set():
                     self.lone = slot
                     self.alone.set()
-        elif self.bell.empty():
+        else:
+            self._ring()
+
+    def _ring(self) -> None:
+        """Have a thread look at what waits. One ring is enough: they would pile up while all are busy."""
+        if self.bell.empty():
             self.bell.put(True)
 
     def _trial(self) -> bool:
@@ -178,7 +183,7 @@ class Threads:
             if self.begun == seen or not self.runner.hands.pace.instant:
                 self.alone.clear()
                 if self.waiting:
-                    self.bell.put(True)
+                    self._ring()
                 self.runner.hands.through.set()  # one takes long: nobody waits for the end of all
 
 

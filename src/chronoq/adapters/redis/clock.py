@@ -1,8 +1,10 @@
 """The server's time, without asking for it each time."""
 
+import os
 from datetime import datetime
 from threading import Lock, Thread
 from typing import Any
+from weakref import WeakSet
 
 from attrs import define, field
 
@@ -19,7 +21,7 @@ _GRAIN = 100
 """What is told changes ten times a millisecond: those who ask in between share a value, which is made once."""
 
 
-@define
+@define(eq=False)
 class RedisClock:
     """The server's last reply plus what has elapsed since it arrived, so it is never ahead of the server.
 
@@ -35,6 +37,9 @@ class RedisClock:
     """What was told last, and until when it holds."""
     _asking: Lock = field(factory=Lock, init=False)
     _telling: Lock = field(factory=Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        _clocks.add(self)
 
     def now(self) -> datetime:
         elapsed = ticks()
@@ -79,6 +84,22 @@ class RedisClock:
     def doubt(self) -> None:
         """Ask again at the next chance: the address may lead to another server now."""
         self._fresh_until = 0
+
+    def in_child(self) -> None:
+        """After a fork: whoever held a lock has stayed behind, and would hold it for ever."""
+        self._asking, self._telling = Lock(), Lock()
+
+
+_clocks: WeakSet[RedisClock] = WeakSet()
+
+
+def _in_child() -> None:
+    for clock in list(_clocks):
+        clock.in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _microseconds(reply: Any) -> int:
