@@ -14,7 +14,7 @@ from chronoq.domain.ports import Claimed
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Retry
 from tests.unit.bench import LEASE, Bench
-from tests.unit.made import S, job
+from tests.unit.made import HOUR, S, job
 
 PATIENCE = 0 * S
 
@@ -248,13 +248,28 @@ def test_what_it_is_being_granted_is_not_taken_for_what_was_never_heard_of() -> 
     assert bench.state("a") is State.DONE
 
 
-def test_it_waits_on_when_it_found_nothing_and_only_then() -> None:
+def test_it_waits_on_when_it_found_nothing_that_is_due_soon() -> None:
     app = Scheduler()
     app.add_task(lambda: None, name="t")
     worker = app.worker(["default"])
     fetcher = worker.loops["fetcher"]
-    for found, on in ((Claimed((), None), True), (None, False)):
+    now = worker.backend.clock.now()
+    finds = [
+        (Claimed((), None), True),
+        (None, False),
+        (Claimed((), now + HOUR), True),
+        (Claimed((), now + S), False),
+    ]
+    for found, on in finds:
+        fetcher.wake.clear()
         worker.ear.wanted.set()
         worker.ear.heard(found)
         assert worker.ear.wanted.is_set() is on
         assert fetcher.wake.is_set() is not on, "nobody has to look again"
+
+
+def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:
+    bench = Bench()
+    assert bench.fetcher.step(bench.now) == bench.now + POLL
+    assert out(bench)
+    assert bench.fetcher.step(bench.now) == bench.now + 2 * POLL

@@ -23,7 +23,7 @@ from chronoq.domain.verdict import Verdict
 log = logging.getLogger("chronoq.worker")
 
 POLL = timedelta(seconds=2)
-"""How long an idle worker goes without looking: a lost wake-up costs at most this."""
+"""How long an idle worker goes without looking: a lost wake-up costs at most this, or as long as a long poll waits."""
 
 PATIENCE = timedelta(milliseconds=100)
 """How long jobs wait in hand while nothing ends before they are given back: others may have slots free."""
@@ -143,7 +143,8 @@ class Fetcher:
         if self.wary and found:
             self.wary, self.heard = False, True
             return now
-        return min(following or now + POLL, self._rest(now))
+        rest = self._rest(now)
+        return min(following or rest, rest)
 
     @property
     def _free(self) -> int:
@@ -193,8 +194,8 @@ class Fetcher:
             self.queue.release([run.claim for run in late], now=now)
 
     def _rest(self, now: datetime) -> datetime:
-        """The next look, when nothing calls for one before."""
-        return self._moved + PATIENCE if self._full else now + POLL
+        """The next look, when nothing calls for one before. The long poll looks too."""
+        return self._moved + PATIENCE if self._full else now + (2 * POLL if self.out else POLL)
 
     @property
     def _full(self) -> bool:

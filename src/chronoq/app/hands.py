@@ -152,9 +152,13 @@ class Hands:
     def breathe(self, many: int) -> None:
         """Wait until nothing is held, if all end at once: for as long as `many` of those may take."""
         if self.pace.instant:
-            self.through.clear()
-            if self.held:
-                self.through.wait(many * ALLOWANCE)
+            self.stand_aside(many * ALLOWANCE)
+
+    def stand_aside(self, seconds: float) -> None:
+        """Wait until nothing is held, or so long: a thread that has handed something over is in its way."""
+        self.through.clear()
+        if self.held:
+            self.through.wait(seconds)
 
     def drop(self, run: Run) -> bool:
         """Let go without a verdict. False: it is not held any more."""

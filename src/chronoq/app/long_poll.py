@@ -17,6 +17,9 @@ would be asked for too often."""
 MOST = 4
 """Queues to claim from: each is one script more before the first job can start."""
 
+ASIDE = 0.001
+"""Seconds for what it brought to begin, before it does anything else that wants the interpreter."""
+
 
 @define
 class LongPoll:
@@ -54,4 +57,6 @@ class LongPoll:
             raise
         finally:
             fetcher.bring(claims, self.clock.now())
+        if claims:
+            fetcher.hands.stand_aside(ASIDE)
         return claimed

@@ -11,7 +11,7 @@ from datetime import timedelta
 from attrs import define, field
 
 from chronoq.app.executors import Coroutines, Threads
-from chronoq.app.fetcher import Fetcher
+from chronoq.app.fetcher import POLL, Fetcher
 from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
 from chronoq.app.long_poll import LongPoll
@@ -151,8 +151,7 @@ class Worker:
         self.backend.queue.release([*(run.claim for run in runs), *self.fetcher.fresh], now=now)
 
     def _heard(self, found: object) -> None:
-        nothing_there = isinstance(found, Claimed) and not found.claims
-        if nothing_there and self.hands.empty and not self.fetcher.stopping:
+        if isinstance(found, Claimed) and self._nothing(found):
             return  # the long poll has looked a moment ago, and waits on
         self.ear.wanted.clear()
         if self.fetcher.stopping and found is None:  # what was heard here was meant for another: say it again
@@ -162,6 +161,12 @@ class Worker:
             )
         self.fetcher.heard = True
         self.loops["fetcher"].wake.set()
+
+    def _nothing(self, found: Claimed) -> bool:
+        """Whether there is nothing to do before the next look, for a worker that has nothing else to do."""
+        free = self.hands.empty and not self.fetcher.stopping
+        soon = found.next is not None and found.next <= self.backend.clock.now() + 2 * POLL
+        return free and not (found.claims or soon)
 
     def _on_timeout(self) -> None:
         if self.threads.stuck or not self.coroutines.turns():
