@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chronoq import Scheduler
-from chronoq.cli.worker import GARBAGE
+from chronoq.cli.process import GARBAGE
 from chronoq.domain.lease import Kind
 from tests.faults import Stage, on_stage
 from tests.proc import chronoq
@@ -116,3 +116,14 @@ def test_garbage_is_looked_for_less_often_unless_the_application_says_how_often(
         with chronoq("worker", "--app", "jobs:app", "--burst", cwd=tmp_path) as worker:
             assert worker.wait(within=30) == 0
         assert job.result(timeout=1) == held
+
+
+def test_a_scheduler_looks_for_garbage_less_often_too(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(
+        "import gc, pathlib\nimport chronoq\n"
+        "pathlib.Path('seen').write_text(str(gc.get_threshold()[0]))\n"
+        "app = chronoq.Scheduler('sqlite:///jobs.db')\n"
+    )
+    with chronoq("scheduler", "--app", "jobs:app", cwd=tmp_path) as scheduler:
+        scheduler.wait_line("declared", within=30)
+    assert (tmp_path / "seen").read_text() == str(GARBAGE)

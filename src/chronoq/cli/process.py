@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import queue
@@ -27,6 +28,17 @@ log = logging.getLogger("chronoq.cli")
 R = TypeVar("R")
 
 UNSEEN = timedelta(seconds=60)
+
+GARBAGE = 10_000
+"""How many values more than before make Python look for cycles among them: a busy process has some thousands
+in hand for a moment, and what nobody refers to any more goes without that."""
+
+
+def collect_seldom() -> None:
+    """Look for cyclic garbage less often: this process is ours. What the application says when it is imported holds."""
+    first, *older = gc.get_threshold()
+    if first:  # 0: never
+        gc.set_threshold(max(first, GARBAGE), *older)
 
 
 class Signals:

@@ -6,7 +6,7 @@ import click
 
 from chronoq.cli import logs
 from chronoq.cli.base import Cli, Command
-from chronoq.cli.process import Signals, applied, banner, counted, log, persist
+from chronoq.cli.process import Signals, applied, banner, collect_seldom, counted, log, persist
 
 
 @click.command(cls=Command)
@@ -24,6 +24,7 @@ def scheduler(cli: Cli, allow_eviction: bool | None, log_format: str) -> int:
     The schedules declared in the application are stored at the start. Without --app it serves what
     is stored already. Any number may run: one of them leads, another takes over when it is gone.
     """
+    collect_seldom()
     app = cli.app(allow_eviction=allow_eviction)
     cli.refuse_private(app, "Use 'dev': it runs scheduler and worker in one process. ")
     logs.configure(log_format, quiet=cli.quiet, verbose=cli.verbose, color=cli.color)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -13,13 +12,9 @@ from chronoq.app.loop import Loop, end
 from chronoq.app.worker import Worker
 from chronoq.cli import logs
 from chronoq.cli.base import FAILURE, OK, Cli, Command, Misuse
-from chronoq.cli.process import Signals, Watch, banner, counted, log, persist
+from chronoq.cli.process import Signals, Watch, banner, collect_seldom, counted, log, persist
 from chronoq.cli.supervisor import supervise, supervised
 from chronoq.domain.time import brief
-
-GARBAGE = 10_000
-"""How many values more than before make Python look for cycles among them: a busy worker has some thousands
-in hand for a moment, and what nobody refers to any more goes without that."""
 
 
 @click.command(cls=Command)
@@ -100,13 +95,6 @@ def worker(
     )
     end([watch])
     return finish(made)
-
-
-def collect_seldom() -> None:
-    """Look for cyclic garbage less often: this process is ours. What the application says when it is imported holds."""
-    first, *older = gc.get_threshold()
-    if first:  # 0: never
-        gc.set_threshold(max(first, GARBAGE), *older)
 
 
 def named(*texts: str | None) -> tuple[str, ...]:
