@@ -242,6 +242,7 @@ def test_an_id_of_ones_own_is_remembered_for_a_day() -> None:
             "priority='hgih': choose from critical, high, normal, low. Did you mean 'high'?",
         ),
         ({"retries": -1}, errors.BadSetting, "retries=-1"),
+        ({"queue": None}, errors.BadName, "queue None is of type NoneType: give a text (str)"),
         ({"id": "a b"}, errors.BadName, "id 'a b' is not allowed"),
         ({"id": "tick@1"}, errors.BadName, "id 'tick@1' is not allowed"),
         ({"at": datetime(2026, 1, 1, tzinfo=UTC), "delay": 1}, errors.BadSetting, "give one of the two"),

@@ -87,9 +87,9 @@ class Declared:
     """What names a job that was given no id."""
 
     def queue(self, queue: str) -> str:
-        """`queue`, if it is declared. Errors: `UnknownQueue` (E17)."""
-        if queue in self.queues or self.dynamic:
-            return name(queue, what="queue")
+        """`queue`, if it is declared. Errors: `BadName`, `UnknownQueue` (E17)."""
+        if name(queue, what="queue") in self.queues or self.dynamic:
+            return queue
         raise UnknownQueue(
             f"Queue {queue!r} is not declared. Declared: {', '.join(self.queues)}.{near(queue, self.queues)}"
         )

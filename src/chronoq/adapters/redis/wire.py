@@ -50,6 +50,7 @@ class Wire:
         self.on_loss: Callable[[], None] = lambda: None
         self.confirmation: Confirmation | None = None
         self.closed = False
+        self._longer = longer
         self._pool = address.pool(longer=longer)
         self._pid = getpid()
         self._idle: deque[tuple[Line, float]] = deque()
@@ -138,12 +139,18 @@ class Wire:
 
     def close(self) -> None:
         self.closed = True
+        self._begin_anew()
         self._pool.disconnect()
+
+    def _begin_anew(self) -> None:
+        """A forked child must not speak on its parent's connections, nor wait for a lock that stayed behind there."""
+        if self._pid != getpid():
+            self._idle, self._pool = deque(), self.address.pool(longer=self._longer)
+            self._pid = getpid()
 
     def _waiting(self) -> Line | None:
         """A connection from the stack that is still alive."""
-        if self._pid != getpid():  # a forked child must not speak on its parent's connections
-            self._pid, self._idle = getpid(), deque()
+        self._begin_anew()
         while self._idle:
             try:
                 connection, since = self._idle.pop()
