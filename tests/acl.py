@@ -118,7 +118,14 @@ ROLES = {
         _LIVING,
         Role(
             (
-                *("queue.claim", "queue.extend", "queue.settle", "queue.release", "queue.report"),
+                *(
+                    "queue.claim",
+                    "queue.extend",
+                    "queue.prepare",
+                    "queue.settle",
+                    "queue.release",
+                    "queue.report",
+                ),
                 *("queue.expired", "queue.promote", "queue.wait_ready", "queue.queues"),
                 *("queue.wait_claim", "queue.recall"),
                 *("store.find", "store.get", "life.roll"),

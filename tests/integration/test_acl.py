@@ -198,8 +198,8 @@ VERBS: dict[str, Callable[[Backend, Any], Any]] = {
     "life.death": lambda b, _: b.life.death("p"),
     "life.roll": lambda b, _: b.life.roll(now=NOW),
 }
-UNTOLD = {"store.fire", "queue.recall"}
-"""Only the contract calls the first: its firings are many lines to make. The second asks nothing of the server."""
+UNTOLD = {"store.fire", "queue.recall", "queue.prepare"}
+"""Only the contract calls the first: its firings are many lines to make. The others ask nothing of the server."""
 
 ALSO = {
     "producer": {"queue.adopt", "queue.extend", "queue.revive", "queue.purge", "queue.settle"},

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 
 from chronoq import Scheduler
-from chronoq.app.fetcher import POLL
+from chronoq.app.fetcher import LATE, POLL
 from chronoq.app.hands import Run
 from chronoq.app.long_poll import MOST, SHARE, LongPoll
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import State
 from chronoq.domain.ports import Claimed
 from chronoq.domain.retry import Failure
+from chronoq.domain.time import MS
 from chronoq.domain.verdict import Retry
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, S, job
@@ -273,3 +274,18 @@ def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:
     assert bench.fetcher.step(bench.now) == bench.now + POLL
     assert out(bench)
     assert bench.fetcher.step(bench.now) == bench.now + 2 * POLL
+
+
+def test_the_fetcher_claims_in_its_place_when_it_is_late() -> None:
+    """Its connection may have died in silence. Nobody else would hear of it for as long as it takes to see that."""
+    bench = Bench(slots=1)
+    assert out(bench)
+    bench.put("a")
+    bench.fetch()
+    assert waiting(bench) == []
+    bench.clock.advance(S + LATE)
+    bench.fetch()
+    assert waiting(bench) == []
+    bench.clock.advance(MS)
+    bench.fetch()
+    assert waiting(bench) == ["a"]

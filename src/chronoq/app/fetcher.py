@@ -25,6 +25,9 @@ log = logging.getLogger("chronoq.worker")
 POLL = timedelta(seconds=2)
 """How long an idle worker goes without looking: a lost wake-up costs at most this, or as long as a long poll waits."""
 
+LATE = timedelta(seconds=1)
+"""How long after the end of its wait a long poll that is not back keeps what is reserved for it."""
+
 PATIENCE = timedelta(milliseconds=100)
 """How long jobs wait in hand while nothing ends before they are given back: others may have slots free."""
 
@@ -109,7 +112,9 @@ class Fetcher:
             self.settle(now)
             self.give_back(now)
             self.called = self.called or now
-            if self.hands.empty and (self.out is None or self.called + POLL <= now):
+            # in this order: what the long poll is granted, or fails to hear of, is noted before it is back
+            coming = self.out is not None or self.missing or self.unanswered
+            if self.hands.empty and (not coming or self.called + POLL <= now):
                 self.drained.set()
             return now + POLL
         if self.suspect in self.hands.held:
@@ -118,6 +123,10 @@ class Fetcher:
         self._unburden(now)
         self._return(now)
         with self.guard:
+            if self.out is not None and self.out - self.lease + LATE < now:
+                self.reserved = (
+                    0  # nobody knows when it will be back: its connection may have died in silence
+                )
             self.asked = free = min(self._free, 1 if self.wary else MOST)
         # a claim of none takes in what is fresh, and has others hear of what is due, the long poll too
         if not (free or self.heard or self.fresh or self.out):

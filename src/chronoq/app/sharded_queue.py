@@ -183,8 +183,8 @@ class ShardedQueue:
             return None
         return self.inner.wait_claim(wants, worker=worker, lease=lease, now=now, timeout=timeout)
 
-    def recall(self, worker: str) -> None:
-        self.inner.recall(worker)
+    def recall(self, worker: str) -> bool:
+        return self.inner.recall(worker)
 
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         found = self.inner.wait_due(self._parts(queues), timeout=timeout)

@@ -112,7 +112,8 @@ class Worker:
         """Claim no more, finish within the grace period, give back the rest. Whether all was finished."""
         self.fetcher.stopping = True
         with suppress(BackendError):  # then it is back when its time is over
-            self.backend.queue.recall(self.process.id)
+            if not self.backend.queue.recall(self.process.id):
+                self.fetcher.out = None  # it goes on waiting, and brings nothing
         self.loops["fetcher"].wake.set()
         limit = self.settings.grace if grace is None else grace
         finished = self._drained(limit)
@@ -154,13 +155,15 @@ class Worker:
         if isinstance(found, Claimed) and self._nothing(found):
             return  # the long poll has looked a moment ago, and waits on
         self.ear.wanted.clear()
-        if self.fetcher.stopping and found is None:  # what was heard here was meant for another: say it again
-            nothing = [(queue, 0) for queue in self.queues]
-            self.backend.queue.claim(
-                nothing, worker=self.process.id, lease=self.settings.lease, now=self.backend.clock.now()
-            )
-        self.fetcher.heard = True
-        self.loops["fetcher"].wake.set()
+        try:
+            if self.fetcher.stopping and found is None:  # it was meant for another: say it again
+                nothing = [(queue, 0) for queue in self.queues]
+                self.backend.queue.claim(
+                    nothing, worker=self.process.id, lease=self.settings.lease, now=self.backend.clock.now()
+                )
+        finally:
+            self.fetcher.heard = True
+            self.loops["fetcher"].wake.set()
 
     def _nothing(self, found: Claimed) -> bool:
         """Whether there is nothing to do before the next look, for a worker that has nothing else to do."""

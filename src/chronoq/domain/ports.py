@@ -250,11 +250,11 @@ class QueuePort(Protocol):
         """
         ...
 
-    def recall(self, worker: str) -> None:
+    def recall(self, worker: str) -> bool:
         """Have that worker's `wait_claim` return soon, and all later ones: it is about to stop.
 
-        What it was granted until then is in the answer, and nothing is granted after. Nothing to do where
-        waits grant nothing.
+        What it was granted until then is in the answer, and nothing is granted after. False: no wait of it has
+        been granted anything, nor will be, so nobody has to wait for it. That is all where waits only wait.
         """
         ...
 

@@ -196,9 +196,10 @@ class MemoryQueue:
                 return Claimed((), None)
             return self.claim(wants, worker=worker, lease=timeout + lease, now=now)
 
-    def recall(self, worker: str) -> None:
+    def recall(self, worker: str) -> bool:
         with self.room:
             self.room.recalled.add(worker)
+        return True
 
     def _take_token(self, queues: Sequence[str]) -> bool:
         shelf = next((s for q in queues if (s := self.room.shelves[q]).work), None)

@@ -16,23 +16,28 @@ class Recall:
 
     Half of the connection is closed, ours. The server then gives up the wait and what was to come behind
     it, and closes the other half: the one who waits reads either what it was granted before, or that there
-    is no more to come. So nothing can be granted that nobody hears of, as a full close would leave it.
+    is no more to come. So nothing can be granted that nobody hears of, as a full close would leave it. Of an
+    answer too long for one write it reads the beginning at least, and knows that it was granted something.
     """
 
     called: bool = False
+    used: bool = False
+    """Whether there ever was a wait."""
     _line: Line | None = None
     _guard: Lock = field(factory=Lock)
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
+        """Whether something may be on its way: nothing comes of a wait that begins from now on."""
         with self._guard:
             self.called = True
             if self._line is not None:
                 _half_close(self._line)
+            return self.used
 
     def held(self, line: Line) -> None:
         """The wait begins on that connection."""
         with self._guard:
-            self._line = line
+            self._line, self.used = line, True
             if self.called:
                 _half_close(line)
 

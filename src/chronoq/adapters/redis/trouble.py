@@ -28,6 +28,9 @@ _REASONS: tuple[tuple[type[BaseException], str, str], ...] = (
 class Lost(Unreachable):
     """A request was sent, and its answer never came: it may or may not have been carried out."""
 
+    begun: bool = False
+    """Whether a part of the answer had come: then some of it was carried out."""
+
 
 class Action(StrEnum):
     """What is done about an error that the server has answered with."""
@@ -184,12 +187,14 @@ def unopened(address: Address, error: Exception) -> BackendError:
     )
 
 
-def lost(address: Address | str, error: Exception) -> Lost:
+def lost(address: Address | str, error: Exception, *, begun: bool = False) -> Lost:
     why, _ = _reason(error)
-    return Lost(
+    said = Lost(
         f"Lost {address} before it answered ({why}). It may have carried out what it was asked. "
         "Ask again when it is back."
     )
+    said.begun = begun
+    return said
 
 
 def garbled(address: Address, error: Exception) -> Lost:

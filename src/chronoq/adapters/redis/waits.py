@@ -113,13 +113,14 @@ class Waits:
         try:
             replies = patient.pop_then(lists, timeout.total_seconds(), grants.calls, recall=recall)
         except trouble.Lost as error:
-            if recall.called and isinstance(error.__cause__, ConnectionEnded):
-                return Claimed((), None)  # the server has closed its half: it grants nothing any more
+            # the server has closed its half: it grants nothing any more, and may have popped a token for nothing
+            if recall.called and not error.begun and isinstance(error.__cause__, ConnectionEnded):
+                return None
             raise
         return None if replies is None else grants.join(replies)
 
-    def recall(self, worker: str) -> None:
-        self._recall_of(worker)()
+    def recall(self, worker: str) -> bool:
+        return self._recall_of(worker)()
 
     def _recall_of(self, worker: str) -> Recall:
         return self.recalls.setdefault(worker, Recall())

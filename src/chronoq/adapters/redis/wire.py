@@ -262,6 +262,7 @@ class Wire:
     ) -> list[Any]:
         """One reply, or the server's error, for each request. Sent together, or in pieces as they are made."""
         asked, ready, size = 0, list[bytes](), 0
+        replies: list[Any] = []
         try:
             for request in map(_packed, requests):
                 asked, size = asked + 1, size + len(request)
@@ -273,10 +274,14 @@ class Wire:
             if ready:
                 connection.send_packed_command([b"".join(ready)], check_health=False)
             meanwhile()
-            return [_reply(connection) for _ in range(asked)]
+            replies += (
+                _reply(connection) for _ in range(asked)
+            )  # one by one: an error leaves what came before
+            return replies
         except (RedisError, OSError) as error:
             self.on_loss()
-            raise trouble.refused(self.address, error) or trouble.lost(self.address, error) from error
+            lost = trouble.lost(self.address, error, begun=bool(replies))
+            raise trouble.refused(self.address, error) or lost from error
         except Exception as error:
             if self.closed:  # the connection was taken apart under our hands
                 raise trouble.lost(self.address, error) from error

@@ -84,8 +84,8 @@ class Waits:
         self.wait_ready([queue for queue, _ in wants], timeout=timeout)
         return None
 
-    def recall(self, worker: str) -> None:
-        pass
+    def recall(self, worker: str) -> bool:
+        return False
 
     def wait_due(self, queues: Sequence[str], *, timeout: timedelta) -> list[str]:
         def look() -> list[str]:

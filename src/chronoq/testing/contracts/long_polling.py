@@ -108,18 +108,19 @@ class LongPolling(Chapter):
             caller = Background(partial(_call_back, queue, worker, start))
             start.wait()
             add(queue, f"j{number}")
-            caller.answer()
+            coming = caller.answer()
             answer = waiter.answer(within=PATIENCE)
             granted = keys(answer.claims) if answer else []
+            assert coming or not granted, "nobody would wait for it"
             assert granted in ([], [f"j{number}"])
             assert state(queue, f"j{number}") is (State.RUNNING if granted else State.READY)
             assert len(granted) + len(take(queue, 9, worker="other")) == 1
             assert queue.counts([MAIL], now=NOW + HOUR)[0].running == number + 1
 
 
-def _call_back(queue: QueuePort, worker: str, start: Barrier) -> None:
+def _call_back(queue: QueuePort, worker: str, start: Barrier) -> bool:
     start.wait()
-    queue.recall(worker)
+    return queue.recall(worker)
 
 
 def _wait(
