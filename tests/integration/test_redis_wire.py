@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -539,44 +537,6 @@ def test_a_clock_that_was_set_back_stands_still(valkey: Server) -> None:
     clock._offset -= 3_600_000_000  # what a reply from a server whose clock was set back does
     assert clock.now() == ahead
     wire.close()
-
-
-FORK = """
-import os, signal, sys, threading, time
-from chronoq.adapters.redis import RedisClock
-from chronoq.adapters.redis.address import Address
-from chronoq.adapters.redis.calls import Command
-from chronoq.adapters.redis.wire import Wire
-
-wire = Wire(Address(sys.argv[1]))
-clock = RedisClock(wire)
-clock.ask()
-begun = threading.Barrier(2)
-
-def hold(lock):  # as threads do for some microseconds, in which nobody forks by chance
-    with lock:
-        begun.wait()
-        time.sleep(60)
-
-lock = {"clock": clock._telling, "pool": wire._pool._lock}[sys.argv[2]]
-threading.Thread(target=hold, args=(lock,), daemon=True).start()
-begun.wait()
-if not (child := os.fork()):
-    signal.alarm(10)
-    wire.run(Command(("PING",), bytes))
-    clock.now()
-    wire.close()
-    os._exit(0)
-print(os.waitpid(child, 0)[1], flush=True)
-os._exit(0)
-"""
-
-
-@pytest.mark.parametrize("whose", ["clock", "pool"])
-def test_a_forked_child_waits_for_no_lock_that_a_thread_of_its_parent_holds(
-    valkey: Server, whose: str
-) -> None:
-    assert subprocess.check_output([sys.executable, "-c", FORK, valkey.url(), whose], text=True) == "0\n"
 
 
 def test_many_threads_share_one_backend(redis_url: str) -> None:

@@ -1,9 +1,10 @@
 """Fresh names for jobs and processes."""
 
 import os
-from weakref import WeakSet
 
 from attrs import define, field
+
+from chronoq.domain.forks import begin_anew
 
 _RANDOM = 14
 _LETTERS = b"234567abcdefghijklmnopqrstuvwxyz"
@@ -23,7 +24,7 @@ class Mint:
     stock: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        _mints.add(self)
+        begin_anew(self)  # to ask for the process with each key takes as long as all the rest
 
     def key(self) -> str:
         try:
@@ -34,17 +35,8 @@ class Mint:
             self.stock += rest
             return key
 
-
-_mints: WeakSet[Mint] = WeakSet()
-
-
-def _in_child() -> None:
-    for mint in list(_mints):
-        mint.stock.clear()
-
-
-if hasattr(os, "register_at_fork"):  # to ask for the process with each key takes as long as all the rest
-    os.register_at_fork(after_in_child=_in_child)
+    def in_child(self) -> None:
+        self.stock.clear()
 
 
 def new_key() -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from attrs import define, field
 
 from chronoq.domain.errors import BackendError
+from chronoq.domain.forks import begin_anew
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Ending
 from chronoq.domain.ports import Clock, QueuePort
@@ -31,6 +32,12 @@ class Listener:
     trouble: BackendError | None = None
     """Why the last look had no answer, if it had none."""
     closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        begin_anew(self)
+
+    def in_child(self) -> None:
+        self.waiting, self.guard, self.running = {}, threading.Lock(), False
 
     def wait(self, id: JobId, tell: Tell) -> Callable[[], None]:
         """Have `tell` called once with the job's ending, or None when nothing is known of it.

@@ -1,10 +1,8 @@
 """The server's time, without asking for it each time."""
 
-import os
 from datetime import datetime
 from threading import Lock, Thread
 from typing import Any
-from weakref import WeakSet
 
 from attrs import define, field
 
@@ -12,6 +10,7 @@ from chronoq.adapters.redis.calls import Command
 from chronoq.adapters.redis.link import Link
 from chronoq.adapters.system import ticks
 from chronoq.domain.errors import BackendError
+from chronoq.domain.forks import begin_anew
 from chronoq.domain.time import EPOCH, from_us
 
 REFRESH = 10_000_000
@@ -39,7 +38,7 @@ class RedisClock:
     _telling: Lock = field(factory=Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
-        _clocks.add(self)
+        begin_anew(self)
 
     def now(self) -> datetime:
         elapsed = ticks()
@@ -88,18 +87,6 @@ class RedisClock:
     def in_child(self) -> None:
         """After a fork: whoever held a lock has stayed behind, and would hold it for ever."""
         self._asking, self._telling = Lock(), Lock()
-
-
-_clocks: WeakSet[RedisClock] = WeakSet()
-
-
-def _in_child() -> None:
-    for clock in list(_clocks):
-        clock.in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
 
 
 def _microseconds(reply: Any) -> int:

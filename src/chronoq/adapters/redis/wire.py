@@ -123,6 +123,7 @@ class Wire:
         if not broken:
             self._idle.append((connection, monotonic()))
             return
+        self._begin_anew()
         connection.disconnect()
         self._met.discard(connection)
         self._pool.release(cast("Connection", connection))
