@@ -294,6 +294,23 @@ class Settling(Chapter):
         assert queue.release([claim], now=late) == [False]
         assert seen(queue).worker == "w2"
 
+    @pytest.mark.parametrize("last", [Done(b"1"), Retry(NOW + HOUR, FAILED)], ids=["done", "retry"])
+    def test_a_verdict_that_was_prepared_counts_if_the_lease_is_held_when_it_is_settled(
+        self, queue: QueuePort, last: Verdict
+    ) -> None:
+        lost, extended, third = (taken(queue, key) for key in "abc")
+        prepared = queue.prepare([(lost, Done(b"1")), (extended, Done(b"1")), (third, last)], now=NOW)
+        assert queue.extend([extended], lease=LEASE, now=NOW + S) == [Hold.KEPT]
+        assert queue.release([lost], now=NOW + S) == [True]
+        again = taken(queue, "a", worker="w2", now=NOW + S)
+        assert queue.settle(prepared, now=NOW + S) == [False, True, True]
+        assert (seen(queue, "a").state, seen(queue, "a").worker) == (State.RUNNING, "w2")
+        assert state(queue, "b") is State.DONE
+        assert queue.settle([(again, Done(b"2"))], now=NOW + S) == [True]
+        (ending,) = queue.endings([jid("a")], now=NOW + S)
+        assert ending is not None
+        assert ending.result == b"2"
+
     def test_each_verdict_of_a_batch_stands_for_itself(self, queue: QueuePort) -> None:
         queue.submit([job(f"j{n}", queue=MAIL if n % 2 else "other") for n in range(12)], now=NOW)
         claims = queue.claim([("other", 6), (MAIL, 6)], worker="w1", lease=LEASE, now=NOW).claims
