@@ -7,7 +7,7 @@ import pytest
 from chronoq import Scheduler
 from chronoq.app.fetcher import LATE, POLL
 from chronoq.app.hands import Run
-from chronoq.app.long_poll import MOST, SHARE, LongPoll
+from chronoq.app.long_poll import LONGEST, MOST, SHARE, LongPoll
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import State
 from chronoq.domain.ports import Claimed
@@ -54,15 +54,16 @@ def test_what_it_brings_is_handed_over_at_once() -> None:
     assert found is not None
     assert waiting(bench) == ["a"], "one of each queue, whatever else there is"
     (run,) = bench.hands.held
-    assert run.until == bench.now + 5 * S + LEASE
+    assert run.until == bench.now + LONGEST + LEASE
 
 
 def test_it_waits_no_longer_than_a_part_of_the_lease_that_it_makes_longer() -> None:
     bench = Bench()
     bench.put("a")
+    bench.fetcher.lease = lease = 4 * S
     poll(bench).listen(LEASE)
     (run,) = bench.hands.held
-    assert run.until == bench.now + LEASE / SHARE + LEASE
+    assert run.until == bench.now + lease / SHARE + lease
 
 
 def test_what_it_may_bring_is_not_claimed_by_the_fetcher_too() -> None:
@@ -274,6 +275,19 @@ def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:
     assert bench.fetcher.step(bench.now) == bench.now + POLL
     assert out(bench)
     assert bench.fetcher.step(bench.now) == bench.now + 2 * POLL
+
+
+def test_a_worker_with_nothing_in_hand_does_not_wait_for_a_store_that_is_gone() -> None:
+    bench = Bench()
+    bench.fetcher.unanswered.append(bench.now + LEASE)
+    bench.fetcher.stopping = True
+    bench.outage.fail()
+    with pytest.raises(BackendError):
+        bench.fetch()
+    assert not bench.fetcher.drained.is_set(), "it may be back in a moment"
+    bench.clock.advance(POLL)
+    bench.fetch()
+    assert bench.fetcher.drained.is_set()
 
 
 def test_the_fetcher_claims_in_its_place_when_it_is_late() -> None:

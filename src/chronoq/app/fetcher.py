@@ -94,12 +94,17 @@ class Fetcher:
     missing: deque[tuple[datetime, datetime]] = field(factory=deque)
     """From when on nothing more is granted to a long poll whose answer never came, and when its leases end."""
     called: datetime | None = None
-    """When the long poll was called back."""
+    """When it was told to stop, and the long poll was called back."""
     ended: bool = False
     """Whether no step will be taken any more."""
 
     def step(self, now: datetime) -> datetime:
         """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
+        if self.stopping:
+            self.called = self.called or now
+            if self.called + POLL <= now and not self.fresh and self.hands.empty:
+                self.drained.set()  # what may have been granted besides is not waited for any longer
+                return now + POLL
         while self.missing and (self.stopping or self.missing[0][0] <= now):
             self.unanswered.append(self.missing.popleft()[1])
         if self.unanswered or self.returning or self.brought:
@@ -111,10 +116,9 @@ class Fetcher:
             self._take_in(now)
             self.settle(now)
             self.give_back(now)
-            self.called = self.called or now
             # in this order: what the long poll is granted, or fails to hear of, is noted before it is back
             coming = self.out is not None or self.missing or self.unanswered
-            if self.hands.empty and (not coming or self.called + POLL <= now):
+            if not coming and self.hands.empty:
                 self.drained.set()
             return now + POLL
         if self.suspect in self.hands.held:

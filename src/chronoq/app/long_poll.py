@@ -14,6 +14,9 @@ SHORTEST = 500 * MS
 """A wait takes a quarter of a lease, for it makes leases longer by as much; where that is less than this, it
 would be asked for too often."""
 
+LONGEST = 2500 * MS
+"""What comes due by the time that passes meanwhile, as a pause that ends, is seen after the wait."""
+
 MOST = 4
 """Queues to claim from: each is one script more before the first job can start."""
 
@@ -38,7 +41,7 @@ class LongPoll:
     def listen(self, patience: timedelta) -> Claimed | None:
         """What was claimed. None: there may be work. Errors: `BackendError`."""
         fetcher = self.fetcher
-        timeout, now = min(patience, fetcher.lease / SHARE), self.clock.now()
+        timeout, now = min(patience, LONGEST, fetcher.lease / SHARE), self.clock.now()
         until = now + timeout + fetcher.lease
         wants = [(name, 1) for name in fetcher.queues]
         may = not self.at_home and timeout >= SHORTEST and len(wants) <= MOST
