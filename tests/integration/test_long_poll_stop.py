@@ -28,19 +28,22 @@ def blocked(server: Server) -> None:
     eventually(lambda: client.info("clients")["blocked_clients"] >= 1)
 
 
+@pytest.mark.parametrize("flushed", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_big_job_that_is_granted_while_its_worker_stops_is_not_left_leased(
-    new_server: NewServer, kind: str
+    new_server: NewServer, kind: str, flushed: bool
 ) -> None:
     """Its record does not fit into one write: the server gives up the rest when it hears of the end."""
     server = new_server(kind)
     with closing(Scheduler(server.url(), max_payload=2 * BIG, lease="10m")) as app:
         work = app.task(name="work")(len)
-        for _ in range(5):
+        for _ in range(8):
             worker = app.worker()
             worker.start()
             eventually(lambda: worker.fetcher.out)  # noqa: B023
             blocked(server)
+            if flushed:  # then the claim is sent once more, when the pop is over
+                server.client().script_flush()
             handle = work.enqueue("x" * BIG)
             assert worker.stop()
             assert handle.status() in (State.READY, State.DONE)

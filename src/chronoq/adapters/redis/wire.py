@@ -246,9 +246,8 @@ class Wire:
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not unknown:
                 break
-            again = self._exchange(
-                connection, chain(_in_full([operations[at] for at in unknown], set()), last)
-            )
+            full = _in_full([operations[at] for at in unknown], set())
+            again = self._exchange(connection, chain(full, last), begun=True)
             for at, reply in zip([*unknown, *range(-len(last), 0)], again, strict=True):
                 replies[at] = reply
         return replies
@@ -260,8 +259,12 @@ class Wire:
         *,
         step_by_step: bool = False,
         meanwhile: Callable[[], None] = nothing,
+        begun: bool = False,
     ) -> list[Any]:
-        """One reply, or the server's error, for each request. Sent together, or in pieces as they are made."""
+        """One reply, or the server's error, for each request. Sent together, or in pieces as they are made.
+
+        `begun`: they go on with an operation of which a part has been answered.
+        """
         asked, ready, size = 0, list[bytes](), 0
         replies: list[Any] = []
         try:
@@ -281,7 +284,7 @@ class Wire:
             return replies
         except (RedisError, OSError) as error:
             self.on_loss()
-            lost = trouble.lost(self.address, error, begun=bool(replies))
+            lost = trouble.lost(self.address, error, begun=begun or bool(replies))
             raise trouble.refused(self.address, error) or lost from error
         except Exception as error:
             if self.closed:  # the connection was taken apart under our hands
