@@ -33,6 +33,8 @@ class QueueKeys:
     fence: str = field(init=False)
     work: str = field(init=False)
     time: str = field(init=False)
+    accepting: tuple[str, ...] = field(init=False)
+    """Those that accept takes of every job."""
 
     def __attrs_post_init__(self) -> None:
         # names are made once a queue, not once a call
@@ -42,6 +44,7 @@ class QueueKeys:
         put(self, "ready", tuple(f"{self.prefix}:ready:{priority:d}" for priority in Priority))
         put(self, "work", f"{self.prefix}:wake:work")
         put(self, "time", f"{self.prefix}:wake:time")
+        put(self, "accepting", (self.jobs, self.skips, self.stats, self.work, *self.ready))
 
     def ending(self, job: str) -> str:
         return f"{self.prefix}:ending:{job}"

@@ -63,7 +63,7 @@ class Moves:
     ) -> list[Submitted]:
         names = self.server.names
         bounds = room or {}
-        heavy = any(len(job.payload) >= HEAVY for job in jobs)
+        heavy = len(jobs) > 1 and any(len(job.payload) >= HEAVY for job in jobs)
         try:
             answers = self.server.spread(
                 jobs,
@@ -91,16 +91,23 @@ class Moves:
         for job in jobs:
             if job.origin is not None or job.due > now or job.options.priority is not priority:
                 return None
-        ids = [job.id.key for job in jobs]
-        if len(set(ids)) < len(ids):
-            return None
-        keys = self.server.keys.of(queue)
-        places = (keys.jobs, keys.skips, keys.stats, keys.work, *keys.ready, *keys.endings(ids))
-        named: Iterable[tuple[Word, Word]] = zip(ids, self.server.records.jobs(jobs), strict=True)
-        words = (str(to_ms(now)), str(5 + priority), *chain.from_iterable(named))
-        return Call(
-            self.server.scripts["accept"], places, words, partial(self._stored, jobs, now=now), durable=True
+        keys, records, parse = (
+            self.server.keys.of(queue),
+            self.server.records,
+            partial(self._stored, jobs, now=now),
         )
+        places = keys.accepting
+        words: tuple[Word, ...] = (str(to_ms(now)), str(5 + priority))
+        if len(jobs) == 1:  # most are: without lists and a look for doubles it is half the work
+            key = jobs[0].id.key
+            places, words = (*places, keys.ending(key)), (*words, key, records.job(jobs[0]))
+        else:
+            ids = [job.id.key for job in jobs]
+            if len(set(ids)) < len(ids):
+                return None
+            named: Iterable[tuple[Word, Word]] = zip(ids, records.jobs(jobs), strict=True)
+            places, words = (*places, *keys.endings(ids)), (*words, *chain.from_iterable(named))
+        return Call(self.server.scripts["accept"], places, words, parse, durable=True)
 
     def _stored(self, jobs: Sequence[Job], reply: Any, *, now: datetime) -> list[Submitted]:
         if reply == 1:
