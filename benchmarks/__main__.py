@@ -44,11 +44,11 @@ def main() -> None:
                 continue
             repeat = given.repeat or (measure.quick if given.quick else measure.repeat)
             ours = [] if given.files else measure.ours
-            names = [*ours, *(peers if measure.peers else [])]
-            for _ in range(repeat):  # interleaved: a slow minute of the machine is everybody's
+            theirs = (given.repeat or measure.peers) if measure.peers else 0
+            for turn in range(repeat):  # interleaved: a slow minute of the machine is everybody's
                 if measure.ceiling and not given.files:
                     attempt(lab, runs, failures, measure.name, CEILING, partial(measure.ceiling, lab, scale))
-                for name in names:
+                for name in [*ours, *(peers if turn < theirs else [])]:
                     if able(lab, failures, measure, name):
                         run = partial(measure.run, lab, name, scale)
                         attempt(lab, runs, failures, measure.name, name, run)

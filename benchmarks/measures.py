@@ -27,15 +27,16 @@ RQ = ("chronoq_rq",)
 
 @frozen
 class Measure:
-    """`needs`: a subject without that verb is left out. `repeat`: how often in a full run; `quick`: and in a
-    quick one, where what is over in a moment is noise if it is looked at once."""
+    """`needs`: a subject without that verb is left out. `repeat`: how often in a full run; `peers`: how often
+    they take part, who take longest; `quick`: how often in a quick run, where what is over in a moment is noise
+    if it is looked at once."""
 
     name: str
     run: Callable[[Lab, str, float], Figures]
     ceiling: Callable[[Lab, float], Figures] | None = None
     ours: Sequence[str] = OURS
     needs: str = "put"
-    peers: bool = False
+    peers: int = 0
     repeat: int = 3
     quick: int = 1
 
@@ -58,7 +59,7 @@ def enqueue_bulk(lab: Lab, name: str, scale: float) -> Figures:
 
 def memory(lab: Lab, name: str, scale: float) -> Figures:
     """Bytes of the server for one job."""
-    n, found = max(5_000, int(50_000 * scale)), {}
+    n, found = max(5_000, int(20_000 * scale)), {}
     for kind, verb in (("delayed", "far"), ("queued", "fill")):
         lab.fresh()
         lab.ask(name, verb, 2_000)  # what there is once only: scripts, names, first nodes
@@ -286,7 +287,7 @@ def _wake(lab: Lab, scale: float) -> Figures:
 
 
 def _memory(lab: Lab, scale: float) -> Figures:
-    n = max(5_000, int(50_000 * scale))
+    n = max(5_000, int(20_000 * scale))
     return {
         f"memory_{kind}": ceilings.memory(lab, n, delayed=kind == "delayed") for kind in ("delayed", "queued")
     }
@@ -306,30 +307,28 @@ def _drains(lab: Lab, scale: float) -> Figures:
 
 
 ALL = (
-    Measure(
-        "enqueue_one", enqueue_one, _raw("enqueue_one", ceilings.enqueue_one, 10_000), peers=True, quick=5
-    ),
+    Measure("enqueue_one", enqueue_one, _raw("enqueue_one", ceilings.enqueue_one, 10_000), peers=3, quick=5),
     Measure(
         "enqueue_bulk",
         enqueue_bulk,
         _raw("enqueue_bulk", ceilings.enqueue_bulk, 100_000),
         needs="put_many",
-        peers=True,
+        peers=3,
         quick=5,
     ),
-    Measure("enqueue_threads", enqueue_threads, needs="threads", peers=True),
-    Measure("drain_one", drain_one, _drains, ours=BOTH, peers=True, quick=3),
-    Measure("drain_two", drain_two, ours=BOTH, peers=True, repeat=2),
-    Measure("idle_start", idle_start, _wake, ours=BOTH, peers=True, repeat=1),
-    Measure("lateness", lateness, needs="put_at", peers=True, repeat=1),
-    Measure("due_at_once", due_at_once, needs="put_at", peers=True, repeat=2),
+    Measure("enqueue_threads", enqueue_threads, needs="threads", peers=2),
+    Measure("drain_one", drain_one, _drains, ours=BOTH, peers=3, quick=3),
+    Measure("drain_two", drain_two, ours=BOTH, peers=1, repeat=2),
+    Measure("idle_start", idle_start, _wake, ours=BOTH, peers=1, repeat=1),
+    Measure("lateness", lateness, needs="put_at", peers=1, repeat=1),
+    Measure("due_at_once", due_at_once, needs="put_at", peers=1, repeat=2),
     Measure("promote", promote, _raw("promote", ceilings.mover, 100_000), quick=5),
-    Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=True, quick=3),
+    Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=1, quick=3),
     Measure("recurring_memory", recurring_memory, _set("recurring_memory"), needs="recurring", quick=3),
-    Measure("relay_due", relay_due, ours=RQ, needs="relay_due", peers=True),
-    Measure("relay_cron", relay_cron, ours=RQ, needs="relay_cron", peers=True),
-    Measure("relay_lateness", relay_lateness, ours=RQ, needs="relay_due", peers=True, repeat=1),
-    Measure("memory", memory, _memory, peers=True, repeat=1),
+    Measure("relay_due", relay_due, ours=RQ, needs="relay_due", peers=1),
+    Measure("relay_cron", relay_cron, ours=RQ, needs="relay_cron", peers=1),
+    Measure("relay_lateness", relay_lateness, ours=RQ, needs="relay_due", peers=1, repeat=1),
+    Measure("memory", memory, _memory, peers=1, repeat=1),
     Measure("longest_script", longest_script, repeat=2),
     Measure("server_cost", server_cost),
     Measure("growth", growth, repeat=1),

@@ -68,11 +68,12 @@ class Promoted:
 
 @frozen
 class Claimed:
-    """The claims that were granted, when the next delayed job of those queues is due, and what was settled."""
+    """The claims that were granted, when to look again, and what was settled."""
 
     claims: Sequence[Claim]
     """Some adapters read them only when they are looked at; how many there are is known before."""
     next: datetime | None
+    """When the next delayed job of those queues is due, or the pause of one ends, whichever comes first."""
     settled: tuple[bool, ...] = ()
     """For each verdict that came along, what `settle` would have answered."""
 

@@ -66,6 +66,8 @@ class MemoryQueue:
                 shelf.promote(now=now, limit=PROMOTED_PER_CLAIM)
                 if not (shelf.pause and shelf.pause.holds(now)):
                     claims += _grant(shelf, limit, worker, now + lease)
+                elif shelf.pause.until is not None:
+                    nexts.append(shelf.pause.until)
                 if (due := shelf.next_delayed()) is not None:
                     nexts.append(due)
         return Claimed(tuple(claims), min(nexts, default=None), tuple(settled))

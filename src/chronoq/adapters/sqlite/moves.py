@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from chronoq.adapters.codec import encode
 from chronoq.adapters.sqlite.arrivals import Taken, adopt_jobs, arrival, submit_jobs
-from chronoq.adapters.sqlite.common import by_queue, listed, paused
+from chronoq.adapters.sqlite.common import by_queue, listed, pause_of, paused
 from chronoq.adapters.sqlite.database import Database
 from chronoq.adapters.sqlite.ends import end
 from chronoq.adapters.sqlite.rows import HINTS, Row
@@ -103,8 +103,11 @@ class Moves:
                 if (row := step.find(name)) is None:
                     continue
                 _promote(step, row, now, _PROMOTED_PER_CLAIM)
-                if not paused(row, now):
+                pause = pause_of(row.pause)
+                if pause is None or not pause.holds(now):
                     claims += _grant(step, row, limit, worker, until, now)
+                elif pause.until is not None:
+                    nexts.append(pause.until)
                 if row.delayed and (due := _next(step, row)) is not None:
                     nexts.append(due)
                 rows.append(row)

@@ -1,5 +1,6 @@
 """Promotion, claims and leases: what runs next, whose it is, and until when."""
 
+from datetime import datetime
 from functools import partial
 
 import pytest
@@ -230,6 +231,21 @@ class Claiming(Chapter):
         queue.pause(MAIL, Pause("lunch", NOW + S))
         assert take(queue, now=NOW + S - MS) == ()
         assert keys(take(queue, now=NOW + S)) == ["a"]
+
+    def test_a_claim_says_when_a_pause_ends_as_it_says_when_a_job_is_due(self, queue: QueuePort) -> None:
+        def next_look(now: datetime) -> datetime | None:
+            return queue.claim([(MAIL, 0), ("other", 0)], worker="w1", lease=LEASE, now=now).next
+
+        queue.pause(MAIL, Pause("for good"))
+        assert next_look(NOW) is None
+        queue.pause(MAIL, Pause("lunch", NOW + 2 * S))
+        assert next_look(NOW) == NOW + 2 * S
+        assert next_look(NOW + 2 * S) is None
+        queue.submit([job("late", due=NOW + HOUR)], now=NOW)
+        assert next_look(NOW) == NOW + 2 * S
+        queue.submit([job("soon", due=NOW + S)], now=NOW)
+        assert next_look(NOW) == NOW + S
+        assert next_look(NOW + 2 * S) == NOW + HOUR
 
     def test_the_later_pause_is_the_one_that_holds(self, queue: QueuePort) -> None:
         add(queue, "a")

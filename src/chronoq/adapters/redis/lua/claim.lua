@@ -1,12 +1,13 @@
 -- Promote what is due, then lease ready jobs to a worker: by priority, then first in, first out.
 -- KEYS: delayed, wake:work, ready:0 .. ready:3, skips, jobs, leases, claims, paused
 -- ARGV: now, how many at most, the lease's end, worker, how many to promote at most
--- Returns: when the next delayed job is due ('': none), then of the claims, each in a list of its own:
---       keys, records (false: missing), and token, excused, crashes as one text ('': 1, 0, 0, a first claim)
+-- Returns: when to look again, because the next delayed job is due or the pause ends ('': no such moment is known),
+--       then of the claims, each in a list of its own: keys, records (false: missing), and token, excused, crashes
+--       as one text ('': 1, 0, 0, a first claim)
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local paused = redis.call('GET', KEYS[11])
+local paused, ends = redis.call('GET', KEYS[11]), 0
 if paused then
-  local ends = tonumber(string.match(paused, '^%d+') or 0)
+  ends = tonumber(string.match(paused, '^%d+') or 0)
   paused = ends == 0 or ends > now
 end
 
@@ -78,4 +79,5 @@ else
   end
 end
 reply[1] = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or ''
+if paused and ends > 0 and ends < (tonumber(reply[1]) or math.huge) then reply[1] = string.format('%d', ends) end
 return reply
