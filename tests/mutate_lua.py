@@ -47,6 +47,7 @@ PATIENCE = 180
 _FOREIGN = "what is stored is never written otherwise"
 _HINT = "a hint too many costs one look, and few are kept"
 _TIME = "it saves time only"
+_REST = "after a thousand marks in a row: the next look finds the rest"
 _NONE = "no hints are made when no job was"
 _CLAIMED = "a job that is leased or dead was claimed before, so it has a history"
 _LATEST = "it is the highest by then, or the same"
@@ -70,6 +71,12 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "string.match(member, '^[0-3]') or '2'", "string.match(member, '^[0-3]')", _FOREIGN),
     ("claim", "marks > 0 and", " ", _TIME),
     ("claim", "marks > 0", "marks >= 0", _TIME),
+    ("claim", "skipped[i] == 1 and", " ", "SREM alone says whether there was a mark"),
+    ("claim", "if paused or #keys >= limit or budget <= 0 then", "if true then", _TIME),
+    ("claim", "if paused or #keys", "if  #keys", "a pause clears the list of tokens all the same"),
+    ("claim", "or budget <= 0 then", " then", _REST),
+    ("claim", "budget <= 0", "budget < 0", _REST),
+    ("claim", "ends < (tonumber", "ends <= (tonumber", "it is the same moment"),
     ("claim", "wanted = #due > 0 and", "wanted = ", _HINT),
     ("claim", "wanted = #due > 0", "wanted = #due >= 0", _HINT),
     ("done", "redis.call('EXISTS', place) == 1", "true", _TIME),
