@@ -221,9 +221,7 @@ class Scheduler(Calls):
 
     def make_job(self, making: Making, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
         """The job of a call: checked, encoded, stamped with the backend's time."""
-        backend: Backend = self.container.backend()  # what `self.backend` does: it is asked once a job
-        self._opened = True
-        now, settings = backend.clock.now(), self._configured.settings
+        now, settings = self.backend.clock.now(), self._configured.settings
         return making.job(args, kwargs, key=self.declared.key, settings=settings, now=now)
 
     def enqueue_many(self, jobs: Iterable[Job]) -> list[JobHandle[Any]]:

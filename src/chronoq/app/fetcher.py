@@ -100,11 +100,9 @@ class Fetcher:
 
     def step(self, now: datetime) -> datetime:
         """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
-        if self.stopping:
-            self.called = self.called or now
-            if self.called + POLL <= now and not self.fresh and self.hands.empty:
-                self.drained.set()  # what may have been granted besides is not waited for any longer
-                return now + POLL
+        if self.stopping and self._waited_enough(now):
+            self.drained.set()
+            return now + POLL
         while self.missing and (self.stopping or self.missing[0][0] <= now):
             self.unanswered.append(self.missing.popleft()[1])
         if self.unanswered or self.returning or self.brought:
@@ -113,25 +111,13 @@ class Fetcher:
             self.settle(now)
             self._recover(now)
         if self.stopping:
-            self._take_in(now)
-            self.settle(now)
-            self.give_back(now)
-            # in this order: what the long poll is granted, or fails to hear of, is noted before it is back
-            coming = self.out is not None or self.missing or self.unanswered
-            if not coming and self.hands.empty:
-                self.drained.set()
-            return now + POLL
+            return self._wind_down(now)
         if self.suspect in self.hands.held:
             self.settle(now)
             return self._isolate(now)
         self._unburden(now)
         self._return(now)
-        with self.guard:
-            if self.out is not None and self.out - self.lease + LATE < now:
-                self.reserved = (
-                    0  # nobody knows when it will be back: its connection may have died in silence
-                )
-            self.asked = free = min(self._free, 1 if self.wary else MOST)
+        free = self._ask(now)
         # a claim of none takes in what is fresh, and has others hear of what is due, the long poll too
         if not (free or self.heard or self.fresh or self.out):
             self.settle(now)
@@ -158,6 +144,30 @@ class Fetcher:
             return now
         rest = self._rest(now)
         return min(following or rest, rest)
+
+    def _waited_enough(self, now: datetime) -> bool:
+        """Whether one with nothing in hand no longer waits for what it may have been granted besides."""
+        self.called = self.called or now
+        return self.called + POLL <= now and not self.fresh and self.hands.empty
+
+    def _wind_down(self, now: datetime) -> datetime:
+        """The step of a worker that stops."""
+        self._take_in(now)
+        self.settle(now)
+        self.give_back(now)
+        # in this order: what the long poll is granted, or fails to hear of, is noted before it is back
+        coming = self.out is not None or self.missing or self.unanswered
+        if not coming and self.hands.empty:
+            self.drained.set()
+        return now + POLL
+
+    def _ask(self, now: datetime) -> int:
+        """How many to claim now; the long poll counts them as taken."""
+        with self.guard:
+            if self.out is not None and self.out - self.lease + LATE < now:
+                self.reserved = 0  # it should be back: its connection may have died in silence
+            self.asked = min(self._free, 1 if self.wary else MOST)
+            return self.asked
 
     @property
     def _free(self) -> int:

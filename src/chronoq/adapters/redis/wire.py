@@ -278,9 +278,8 @@ class Wire:
             if ready:
                 connection.send_packed_command([b"".join(ready)], check_health=False)
             meanwhile()
-            replies += (
-                _reply(connection) for _ in range(asked)
-            )  # one by one: an error leaves what came before
+            # one by one: an error leaves what came before
+            replies += (_reply(connection) for _ in range(asked))
             return replies
         except (RedisError, OSError) as error:
             self.on_loss()

@@ -7,8 +7,10 @@ from threading import Barrier
 
 from chronoq.domain.job import Claim, Pause, State
 from chronoq.domain.ports import Claimed, QueuePort
+from chronoq.domain.verdict import Retry
 from chronoq.testing.contracts.chapter import Chapter
 from chronoq.testing.contracts.values import (
+    FAILED,
     HOUR,
     LEASE,
     MAIL,
@@ -74,9 +76,9 @@ class LongPolling(Chapter):
         assert state(queue) is State.READY
 
     def test_a_suspect_that_comes_is_known_as_one(self, queue: QueuePort) -> None:
-        queue.release([taken(queue)], now=NOW)
+        queue.settle([(taken(queue), Retry(NOW, FAILED, crash=True))], now=NOW)
         (claim,) = _claims(queue, _wait(queue))
-        assert (claim.token, claim.attempt, claim.crashes) == (2, 1, 0)
+        assert (claim.token, claim.attempt, claim.crashes) == (2, 1, 1)
 
     def test_waiting_with_a_claim_comes_to_an_end(self, queue: QueuePort) -> None:
         for timeout in (SHORT, timedelta(0), timedelta(microseconds=1)):
