@@ -6,7 +6,7 @@ import pytest
 
 from chronoq import Scheduler
 from chronoq.app.fetcher import LATE, POLL
-from chronoq.app.hands import Run
+from chronoq.app.hands import Hands, Run
 from chronoq.app.long_poll import LONGEST, MOST, SHARE, LongPoll
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import State
@@ -55,6 +55,18 @@ def test_what_it_brings_is_handed_over_at_once() -> None:
     assert waiting(bench) == ["a"], "one of each queue, whatever else there is"
     (run,) = bench.hands.held
     assert run.until == bench.now + LONGEST + LEASE
+
+
+def test_it_stands_aside_for_what_it_brought_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = list[int]()
+    monkeypatch.setattr(Hands, "stand_aside", lambda hands, _: held.append(len(hands.held)))
+    bench = Bench()
+    bench.put("a")
+    poll(bench).listen(5 * S)
+    assert held == [1]
+    bench.backend.queue.recall(bench.fetcher.worker)
+    assert poll(bench).listen(5 * S) == Claimed((), None)
+    assert held == [1]
 
 
 def test_it_waits_no_longer_than_a_part_of_the_lease_that_it_makes_longer() -> None:
