@@ -31,16 +31,24 @@ WINDOW = 6.0
 """Seconds to watch: one of the few tests in which real time has to pass, for the promise is a rate."""
 
 
+STARTING = 2
+"""Waits for work that begin before the window: by the second one, a process has done what it does once only."""
+
+
 def watched(server: Server, seconds: float) -> list[str]:
-    """The commands that clients have sent in so many seconds, without those that scripts call inside."""
+    """The commands that clients send in so many seconds once they idle, without those that scripts call inside."""
     seen: list[str] = []
-    deadline = monotonic() + seconds
+    waits, deadline = 0, monotonic() + 30
     with server.client().monitor() as monitor:
         while monotonic() < deadline:
             if monitor.connection.can_read(0.2):
                 command = monitor.next_command()
                 if command["client_type"] != "lua":
                     seen.append(str(command["command"]))
+                    waits += seen[-1].startswith("BLPOP")
+                    if waits == STARTING and seen[-1].startswith("BLPOP"):
+                        seen, deadline = [], monotonic() + seconds
+    assert waits >= STARTING, "it does not wait for work"
     return seen
 
 
