@@ -1,10 +1,14 @@
 """What a worker's long poll may bring, and what becomes of it."""
 
 from datetime import timedelta
+from threading import Event, Thread
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from chronoq import Scheduler
+from chronoq.app import fetcher as fetching
 from chronoq.app.fetcher import LATE, POLL
 from chronoq.app.hands import Hands, Run
 from chronoq.app.long_poll import LONGEST, MOST, SHARE, LongPoll
@@ -14,6 +18,7 @@ from chronoq.domain.ports import Claimed
 from chronoq.domain.retry import Failure
 from chronoq.domain.time import MS
 from chronoq.domain.verdict import Retry
+from tests.servers import eventually
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, S, job
 
@@ -109,10 +114,31 @@ def test_it_stays_at_home_with_more_queues_than_free_slots_or_than_are_worth_it(
         assert bench.state("a", "q0") is State.READY
 
 
-def test_it_stays_at_home_while_the_fetcher_claims_all_that_is_free() -> None:
+def test_it_stays_at_home_while_the_fetcher_claims_all_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "CLAIMED", timedelta())
     bench = Bench(slots=2)
     bench.fetcher.asked = 2
     assert not out(bench)
+
+
+def test_it_waits_for_what_comes_of_a_claim_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "CLAIMED", HOUR)
+    bench = Bench(slots=2)
+    under_way, went = Event(), list[bool]()
+    poller = Thread(target=lambda: went.append(under_way.wait(10) and out(bench)), daemon=True)
+    poller.start()
+    claim = bench.fetcher.queue.claim
+
+    def while_claiming(*args: Any, **options: Any) -> Claimed:
+        under_way.set()
+        eventually(lambda: bool(bench.fetcher.guard._waiters))  # type: ignore[attr-defined]
+        assert not went
+        return claim(*args, **options)
+
+    monkeypatch.setattr(bench.fetcher, "queue", Mock(wraps=bench.fetcher.queue, claim=while_claiming))
+    bench.fetch()
+    poller.join(10)
+    assert went == [True]
 
 
 def test_it_stays_at_home_of_a_worker_that_leaves_when_it_is_idle() -> None:
@@ -280,6 +306,38 @@ def test_it_waits_on_when_it_found_nothing_that_is_due_soon() -> None:
         worker.ear.heard(found)
         assert worker.ear.wanted.is_set() is on
         assert fetcher.wake.is_set() is not on, "nobody has to look again"
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_the_look_that_follows_a_run_is_the_one_for_what_it_brought_too(looked: bool) -> None:
+    app = Scheduler()
+    task = app.add_task(lambda: None, name="t")
+    worker = app.worker(["default"])
+    fetcher, wanted = worker.loops["fetcher"], worker.ear.wanted
+    task.enqueue()
+    wanted.set()
+    found = worker.ear.listen(S)
+    assert not wanted.is_set(), "it listens when the fetcher has looked"
+    if looked:
+        worker.threads.runner.run(worker.threads.waiting.popleft())
+        worker.fetcher.step(worker.backend.clock.now())
+    fetcher.wake.clear()
+    worker.ear.heard(found)
+    assert (wanted.is_set(), fetcher.wake.is_set()) == (looked, not looked)
+
+
+def test_what_it_left_to_the_fetcher_is_looked_at_whoever_looked_before() -> None:
+    app = Scheduler()
+    worker = app.worker(["default"])
+    app.add_task(lambda: None, name="t").enqueue()
+    queue, now = worker.backend.queue, worker.backend.clock.now()
+    (claim,) = queue.claim([("default", 1)], worker="lost", lease=S, now=now).claims
+    queue.settle([(claim, Retry(now, Failure("WorkerLost"), crash=True))], now=now)
+    found = worker.ear.listen(S)
+    assert len(worker.fetcher.brought) == 1
+    worker.fetcher.heard = False
+    worker.ear.heard(found)
+    assert worker.loops["fetcher"].wake.is_set()
 
 
 def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:

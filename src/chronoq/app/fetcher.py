@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event, Lock
+from threading import Condition, Event
 
 from attrs import define, field
 
@@ -27,6 +27,9 @@ POLL = timedelta(seconds=2)
 
 LATE = timedelta(seconds=1)
 """How long after the end of its wait a long poll that is not back keeps what is reserved for it."""
+
+CLAIMED = timedelta(seconds=1)
+"""How long the long poll waits for a claim that is under way to come back."""
 
 PATIENCE = timedelta(milliseconds=100)
 """How long jobs wait in hand while nothing ends before they are given back: others may have slots free."""
@@ -82,9 +85,9 @@ class Fetcher:
     """When the leases end that a claim may have granted whose answer never came."""
 
     # what the long poll shares with it, in a thread of its own
-    guard: Lock = field(factory=Lock)
+    guard: Condition = field(factory=Condition)
     asked: int = 0
-    """How many are being claimed."""
+    """How many are being claimed. Told of by `guard` when they have come."""
     reserved: int = 0
     """How many the long poll may bring."""
     out: datetime | None = None
@@ -130,6 +133,7 @@ class Fetcher:
             self._take_in(now)  # what was fresh, if there was no meanwhile
             with self.guard:
                 self.fresh, self.asked = granted, 0
+                self.guard.notify()
         found = len(granted)
         self.idle = self.out is None and not found and self.hands.empty
         if found < free:
@@ -175,8 +179,12 @@ class Fetcher:
         return max(0, self.hands.free_slots(adrift=self.threads.adrift) - len(self.fresh) - self.reserved)
 
     def reserve(self, many: int, until: datetime) -> bool:
-        """Keep so many slots for the long poll, which may be granted leases that end then. False: stay at home."""
+        """Keep so many slots for the long poll, which may be granted leases that end then. False: stay at home.
+
+        While all that is free is being claimed, it waits for what comes of that.
+        """
         with self.guard:
+            self.guard.wait_for(lambda: not self.asked, CLAIMED.total_seconds())
             taken = len(self.hands.held) + len(self.fresh) + self.asked
             if self._particular or self.hands.slots - self.threads.adrift - taken < many:
                 return False

@@ -1,5 +1,6 @@
 """A worker's long poll: it waits for work with a claim in its hand, and what it brings starts at once."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from attrs import define
@@ -37,6 +38,8 @@ class LongPoll:
     clock: Clock
     at_home: bool = False
     """Never claim, only wait."""
+    brings: Callable[[], None] = lambda: None
+    """Called before what it brings is handed over: the look that follows a run is then one for this, too."""
 
     def listen(self, patience: timedelta) -> Claimed | None:
         """What was claimed. None: there may be work. Errors: `BackendError`."""
@@ -59,6 +62,8 @@ class LongPoll:
             fetcher.missing.append((now + 2 * timeout, until))
             raise
         finally:
+            if claims:
+                self.brings()
             fetcher.bring(claims, self.clock.now())
         if claims:
             fetcher.hands.stand_aside(ASIDE)

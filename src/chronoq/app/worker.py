@@ -81,7 +81,8 @@ class Worker:
         )
         heart = Heart(backend.queue, self.hands, runner, settings.lease, self._on_timeout)
         self.presence = Presence(backend.life, self.process, self._vitals)
-        self.ear = Ear(LongPoll(self.fetcher, backend.clock, at_home=self.burst).listen, self._heard)
+        poll = LongPoll(self.fetcher, backend.clock, at_home=self.burst, brings=self._brings)
+        self.ear = Ear(poll.listen, self._heard)
         actors: dict[str, Actor] = {
             "fetcher": self.fetcher,
             "heart": heart,
@@ -151,9 +152,19 @@ class Worker:
         self.fetcher.settle(now)
         self.backend.queue.release([*(run.claim for run in runs), *self.fetcher.fresh], now=now)
 
+    def _brings(self) -> None:
+        """The long poll hands something over: it listens again when the fetcher has looked."""
+        self.ear.wanted.clear()
+        self.fetcher.heard = True
+
     def _heard(self, found: object) -> None:
-        if isinstance(found, Claimed) and self._nothing(found):
-            return  # the long poll has looked a moment ago, and waits on
+        if isinstance(found, Claimed):
+            if self._nothing(found):
+                return  # the long poll has looked a moment ago, and waits on
+            if found.claims:
+                if self.fetcher.heard or self.fetcher.brought:  # else it has looked, since that came
+                    self.loops["fetcher"].wake.set()
+                return
         self.ear.wanted.clear()
         try:
             if self.fetcher.stopping and found is None:  # it was meant for another: say it again
