@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as ConnectionEnded
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
-from chronoq.adapters.redis.address import Address, Line
+from chronoq.adapters.redis.address import Address, Line, Look, look_at
 from chronoq.adapters.redis.calls import Call, Operation, Word, popping
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.adapters.redis.recall import Recall
@@ -54,6 +54,8 @@ class Wire:
         self._pool = address.pool(longer=longer)
         self._pid = getpid()
         self._idle: deque[tuple[Line, float]] = deque()
+        self._looks: dict[Line, Look] = {}
+        """How to look whether a connection has said anything that nobody asked it for: that it has ended."""
         self._brought: set[str] = set()
         self._met: set[Line] = set()
         """Connections to a server that was found to give the durability that was asked for."""
@@ -110,6 +112,7 @@ class Wire:
         if connection is None:
             try:
                 connection = cast("Line", self._pool.get_connection())
+                self._looks[connection] = look_at(connection)
             except (RedisError, OSError) as error:
                 self.on_loss()
                 raise self._no_connection(error) from error
@@ -126,6 +129,7 @@ class Wire:
         self._begin_anew()
         connection.disconnect()
         self._met.discard(connection)
+        self._looks.pop(connection, None)
         self._pool.release(cast("Connection", connection))
 
     def _leave(self) -> None:
@@ -146,7 +150,7 @@ class Wire:
     def _begin_anew(self) -> None:
         """A forked child must not speak on its parent's connections, nor wait for a lock that stayed behind there."""
         if self._pid != getpid():
-            self._idle, self._pool = deque(), self.address.pool(longer=self._longer)
+            self._idle, self._looks, self._pool = deque(), {}, self.address.pool(longer=self._longer)
             self._pid = getpid()
 
     def _waiting(self) -> Line | None:
@@ -158,7 +162,7 @@ class Wire:
             except IndexError:
                 return None  # another thread was faster
             try:
-                if monotonic() - since < FRESH or not connection.can_read():
+                if monotonic() - since < FRESH or not self._looks[connection]():
                     return connection
             except (RedisError, OSError):
                 pass

@@ -11,8 +11,9 @@ if paused then
   paused = ends == 0 or ends > now
 end
 
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[5])
-if #due > 0 then
+local nearest, due = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2], {}
+if nearest and tonumber(nearest) <= now then
+  due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[5])
   local ready = {}
   for _, member in ipairs(due) do
     local priority = string.match(member, '^[0-3]') or '2'
@@ -21,10 +22,12 @@ if #due > 0 then
   end
   redis.call('ZREM', KEYS[1], unpack(due)) -- first: what shrinks is allowed on a full server
   for priority, lane in pairs(ready) do redis.call('RPUSH', KEYS[3 + priority], unpack(lane)) end
+  nearest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 end
 
 -- a cancelled job leaves its key in the list, and a mark in skips: drop both
 local keys, budget, marks = {}, limit + 1000, redis.call('SCARD', KEYS[7])
+local first = 3 -- the lanes before it are empty
 for lane = 3, 6 do
   while not paused and #keys < limit and budget > 0 do
     local wanted = math.min(limit - #keys, budget)
@@ -34,21 +37,26 @@ for lane = 3, 6 do
     local skipped = marks > 0 and redis.call('SMISMEMBER', KEYS[7], unpack(popped)) or {}
     for i, key in ipairs(popped) do
       -- once: a dead letter that a sweep buried may have been revived since, and stand in the list twice
-      if not (skipped[i] == 1 and redis.call('SREM', KEYS[7], key) == 1) then keys[#keys + 1] = key end
+      if skipped[i] == 1 and redis.call('SREM', KEYS[7], key) == 1 then
+        marks = marks - 1
+      else
+        keys[#keys + 1] = key
+      end
     end
     if #popped < wanted then break end
   end
+  if #keys < limit and budget > 0 then first = lane + 1 end -- it was read to its end
 end
 
-local reply = {'', keys, {}, {}}
+local reply = {nearest or '', keys, {}, {}}
 if #keys > 0 then
   reply[3] = redis.call('HMGET', KEYS[8], unpack(keys))
   local claims = redis.call('HMGET', KEYS[10], unpack(keys))
   local leases, written, histories = {}, {}, reply[4]
-  local first = '1:0:0:' .. ARGV[4]
+  local new = '1:0:0:' .. ARGV[4]
   for i, key in ipairs(keys) do
     leases[2 * i - 1], leases[2 * i] = ARGV[3], key
-    written[2 * i - 1], written[2 * i], histories[i] = key, first, ''
+    written[2 * i - 1], written[2 * i], histories[i] = key, new, ''
     local token, rest
     if claims[i] then token, rest = string.match(claims[i], '^(%d+)(:%d+:%d+:)') end
     if token then
@@ -63,9 +71,9 @@ end
 -- what is left is somebody's to hear of; who finds nothing clears the list, as does a pause: else its
 -- tokens would wake everyone for nothing
 local left = 0
-if paused or #keys >= limit or budget <= 0 then -- else every line was read to its end
-  left = -redis.call('SCARD', KEYS[7])
-  for lane = 3, 6 do left = left + redis.call('LLEN', KEYS[lane]) end
+if #keys >= limit or budget <= 0 then -- else every lane was read to its end, or none
+  left = -marks
+  for lane = first, 6 do left = left + redis.call('LLEN', KEYS[lane]) end
 end
 if left <= 0 or paused then
   redis.call('DEL', KEYS[2])
@@ -78,6 +86,5 @@ else
     redis.call('RPUSH', KEYS[2], unpack(tokens))
   end
 end
-reply[1] = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or ''
-if paused and ends > 0 and ends < (tonumber(reply[1]) or math.huge) then reply[1] = string.format('%d', ends) end
+if paused and ends > 0 and ends < (tonumber(nearest) or math.huge) then reply[1] = string.format('%d', ends) end
 return reply
