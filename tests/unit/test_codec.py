@@ -35,6 +35,7 @@ from chronoq.domain.retry import Failure, RetryPolicy
 from chronoq.domain.rhythm import cron, every, once, union
 from chronoq.domain.schedule import Cursor, Happened, Outcome, Overlap, Policy, Schedule
 from chronoq.domain.time import EPOCH, from_ms, from_us
+from tests.unit.made import S, job
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 ODD = NOW + timedelta(microseconds=456)
@@ -295,3 +296,17 @@ def test_other_values_are_read_as_they_were_written(value: object) -> None:
 @given(st.integers(-62_000_000_000_000_000, 253_402_300_799_999_999))
 def test_a_moment_is_exact_to_the_microsecond_before_and_after_any_shortcut(us: int) -> None:
     assert from_us(us) == EPOCH + timedelta(microseconds=us)
+
+
+def test_a_job_is_written_as_itself_whatever_was_written_before_it() -> None:
+    """What neighbours have in common is written once."""
+    first = job("a")
+    others = [
+        evolve(first, task="another"),
+        evolve(first, due=first.due + S),
+        evolve(first, enqueued_at=first.enqueued_at - S),
+        evolve(first, options=evolve(first.options, timeout=9 * S)),
+    ]
+    for one in (first, *others, first, *reversed(others)):
+        assert decode_job(one.id, encode_job(first)) == first
+        assert decode_job(one.id, encode_job(one)) == one

@@ -63,28 +63,41 @@ def up_ms(moment: datetime) -> int:
 
 
 def encode_job(job: Job) -> bytes:
-    options = b"" if job.options is DEFAULTS else _known(job.options)[1]
     if (origin := job.origin) is None:
-        return _head_text(options, job.task, job.enqueued_at, job.due) + job.payload
-    envelope = _envelope_text(job.task, job.enqueued_at, job.due)
+        return _head_of(job) + job.payload
+    options, envelope = _options_text(job.options), _envelope_text(job.task, job.enqueued_at, job.due)
     schedule = origin.schedule
     name = orjson.dumps(schedule.key if schedule.queue == job.id.queue else str(schedule))
     interval = _interval_text(origin.nominal, origin.start, origin.end)
     return b"%b\n%b,[%b,%b]\n%b" % (options, envelope, name, interval, job.payload)
 
 
-@lru_cache(maxsize=64)
-def _head_text(options: bytes, task: str, enqueued: datetime, due: datetime) -> bytes:
-    """All but the payload: written once for the jobs that are made in one moment."""
-    return b"%b\n%b]\n" % (options, _envelope_text(task, enqueued, due))
+_last: tuple[Options, str, datetime, datetime, bytes] = (DEFAULTS, "", EPOCH, EPOCH, b"")
+"""Of the last job without an origin: what its head is made of, and the head."""
 
 
-@lru_cache(maxsize=64)
-def _envelope_text(task: str, enqueued: datetime, due: datetime) -> bytes:
-    """As `_head_text`, for jobs of schedules: a bracket stays open, for the origin."""
+def _head_of(job: Job) -> bytes:
+    """All but the payload: written once for neighbours that are made in one moment.
+
+    One is remembered, by identity: to look for it elsewhere takes longer than to write it.
+    """
+    global _last  # as a whole, so that threads may overwrite each other's
+    options, task, enqueued, due, head = _last
+    if not (job.enqueued_at is enqueued and job.due is due and job.options is options and job.task is task):
+        envelope = _envelope_of(job.task, job.enqueued_at, job.due)
+        head = b"%b\n%b]\n" % (_options_text(job.options), envelope)
+        _last = job.options, job.task, job.enqueued_at, job.due, head
+    return head
+
+
+def _envelope_of(task: str, enqueued: datetime, due: datetime) -> bytes:
+    """A bracket stays open, for the origin."""
     at = to_ms(enqueued)
     due_at = at + (due.microsecond % 1000 > 0) if due is enqueued else up_ms(due)
     return orjson.dumps([task, at, due_at])[:-1]
+
+
+_envelope_text = lru_cache(maxsize=64)(_envelope_of)
 
 
 @lru_cache(maxsize=256)
@@ -170,6 +183,10 @@ def keep_ms(options: Options) -> int:
 
 
 _memo: dict[int, tuple[Options, bytes, int]] = {}
+
+
+def _options_text(options: Options) -> bytes:
+    return b"" if options is DEFAULTS else _known(options)[1]
 
 
 def _known(options: Options) -> tuple[Options, bytes, int]:

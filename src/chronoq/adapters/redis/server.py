@@ -45,8 +45,10 @@ class Server:
         """One answer for each item, in order, by one round trip: a call or more for each queue."""
         if len(items) == 1:
             name = queue(items[0])
-            alone = [*before(name), call(name, [items[0]])]
-            only: list[list[T]] = self.wire.run_all(alone, meanwhile=meanwhile)
+            ahead, alone = before(name), call(name, [items[0]])
+            if not ahead and meanwhile is nothing:
+                return self.wire.run(alone)
+            only: list[list[T]] = self.wire.run_all([*ahead, alone], meanwhile=meanwhile)
             return only[-1]
         spread = Spread.of(items, queue=queue, call=call, weight=weight)
         first: list[Operation[Any]] = [one for name in spread.queues for one in before(name)]

@@ -61,7 +61,19 @@ class Wire:
         """Connections to a server that was found to give the durability that was asked for."""
 
     def run(self, operation: Operation[T]) -> T:
-        return self.run_all([operation])[0]
+        """The answer to one operation. Alone, and of a script that the server knows, it needs half of the work."""
+        if self.confirmation is not None or _text_of(operation, self._brought):
+            return self.run_all([operation])[0]
+        try:
+            reply = self._lone(operation)
+        except trouble.Lost as error:
+            (reply,) = self._once_more([operation], error)
+        else:
+            if isinstance(reply, NoScriptError):  # what it does not know it has not run
+                return self.run_all([operation])[0]
+            if isinstance(reply, Exception):
+                raise self._refused(reply) from reply
+        return self._answer(operation, reply)
 
     def run_all(
         self,
@@ -82,14 +94,21 @@ class Wire:
         try:
             replies = self._replies(operations, meanwhile, recall)
         except trouble.Lost as error:
-            if not isinstance(error.__cause__, ConnectionEnded) or not all(one.again for one in operations):
-                raise
-            try:
-                replies = self._replies(operations)
-            except Unreachable as second:
-                raise trouble.lost(self.address, error.__cause__) from second
+            replies = self._once_more(operations, error)
+        return list(map(self._answer, operations, replies))
+
+    def _once_more(self, operations: Sequence[Operation[T]], error: trouble.Lost) -> list[Any]:
+        """The replies after all, to what was asked without hearing any: where it does no harm to ask again."""
+        if not isinstance(error.__cause__, ConnectionEnded) or not all(one.again for one in operations):
+            raise error
         try:
-            return [one.parse(reply) for one, reply in zip(operations, replies, strict=True)]
+            return self._replies(operations)
+        except Unreachable as second:
+            raise trouble.lost(self.address, error.__cause__) from second
+
+    def _answer(self, operation: Operation[T], reply: Any) -> T:
+        try:
+            return operation.parse(reply)
         except ChronoqError:
             raise
         except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -186,9 +205,29 @@ class Wire:
         replies = self.replies(operations, meanwhile, recall)
         for reply in replies:
             if isinstance(reply, Exception):
-                error = trouble.refused(self.address, reply) or BackendError(str(reply))
+                error = self._refused(reply)
                 raise error from (None if error is reply else reply)
         return replies
+
+    def _refused(self, reply: Exception) -> BackendError:
+        return trouble.refused(self.address, reply) or BackendError(str(reply))
+
+    def _lone(self, operation: Operation[Any]) -> Any:
+        """As the server gave it: the reply to one operation, or redis-py's exception."""
+        connection, broken = self.take(), True
+        try:
+            connection.send_packed_command([_packed(operation.words)], check_health=False)
+            reply = _reply(connection)
+            broken = isinstance(reply, Exception) and trouble.leaves(reply)
+        except Exception as error:
+            if (lost := self._lost(error)) is None:
+                raise
+            raise lost from error
+        finally:
+            self.give_back(connection, broken=broken)
+        if broken:
+            self._leave()
+        return reply
 
     def replies(
         self,
@@ -285,14 +324,19 @@ class Wire:
             # one by one: an error leaves what came before
             replies += (_reply(connection) for _ in range(asked))
             return replies
-        except (RedisError, OSError) as error:
-            self.on_loss()
-            lost = trouble.lost(self.address, error, begun=begun or bool(replies))
-            raise trouble.refused(self.address, error) or lost from error
         except Exception as error:
-            if self.closed:  # the connection was taken apart under our hands
-                raise trouble.lost(self.address, error) from error
-            raise
+            if (lost := self._lost(error, begun=begun or bool(replies))) is None:
+                raise
+            raise lost from error
+
+    def _lost(self, error: Exception, *, begun: bool = False) -> BackendError | None:
+        """What it means that no reply came; None: a mistake of ours. `begun`: a part of it has been answered."""
+        if isinstance(error, RedisError | OSError):
+            self.on_loss()
+            return trouble.refused(self.address, error) or trouble.lost(self.address, error, begun=begun)
+        if self.closed:  # the connection was taken apart under our hands
+            return trouble.lost(self.address, error)
+        return None
 
 
 def _packed(words: Sequence[Word]) -> bytes:
@@ -306,6 +350,11 @@ def _reply(connection: Line) -> Any:
         return connection.read_response()
     except ResponseError as error:
         return error
+
+
+def _text_of(operation: Operation[Any], brought: set[str]) -> bool:
+    """Whether its script's text has to come with it."""
+    return isinstance(operation, Call) and operation.script.sha not in brought
 
 
 def _in_full(operations: Iterable[Operation[Any]], brought: set[str]) -> Iterator[Sequence[Word]]:
