@@ -14,7 +14,10 @@ from chronoq.domain.job import ENDED, Counts, Ending, Page, Pause, Priority, Sna
 from chronoq.domain.time import from_ms
 
 _COUNTERS = ("accepted", "done", "cancelled", "expired", "purged", "retried", "crashed", "lost", "mended")
-_SCANNED = 200
+_MOST = 200
+"""How many are looked at in one call."""
+_SPARE = 10
+"""So many more than are asked for, because some may have moved on."""
 
 Marked = tuple[str, str]
 """A key, and the mark that continues after it."""
@@ -65,7 +68,7 @@ class Views:
     def find(self, queue: str, state: State, *, now: datetime, mark: str = "", limit: int = 100) -> Page:
         found: list[Snapshot] = []
         last = ""
-        for snapshot, after in self._found(queue, state, now, mark):
+        for snapshot, after in self._found(queue, state, now, mark, min(limit + _SPARE, _MOST)):
             if len(found) == limit:  # there is one more
                 return Page(tuple(found), last)
             found.append(snapshot)
@@ -85,56 +88,61 @@ class Views:
     def queues(self) -> list[str]:
         return sorted(self.server.wire.run(Command(("SMEMBERS", self.server.keys.queues), texts)))
 
-    def _found(self, queue: str, state: State, now: datetime, mark: str) -> Iterator[tuple[Snapshot, str]]:
-        """The jobs in that state after `mark`, and the mark after each; what has moved on is left out."""
-        while listed := self._listed(queue, state, mark):
+    def _found(
+        self, queue: str, state: State, now: datetime, mark: str, many: int
+    ) -> Iterator[tuple[Snapshot, str]]:
+        """The jobs in that state after `mark`, and the mark after each; what has moved on is left out.
+
+        So `many` are looked at at once.
+        """
+        while listed := self._listed(queue, state, mark, many):
             snapshots = self.get([JobId(queue, key) for key, _ in listed], now=now)
             for snapshot, (_, after) in zip(snapshots, listed, strict=True):
                 if snapshot is not None and snapshot.state is state:
                     yield snapshot, after
             mark = listed[-1][1]
 
-    def _listed(self, queue: str, state: State, mark: str) -> list[Marked]:
-        """Some keys that may be in that state, in order."""
+    def _listed(self, queue: str, state: State, mark: str, many: int) -> list[Marked]:
+        """The next keys that may be in that state, in order."""
         keys = self.server.keys.of(queue)
         if state in ENDED:
-            return self._recent(keys.recent, mark)
+            return self._recent(keys.recent, mark, many)
         if state is State.READY:
-            return self._waiting(keys.ready, mark)
+            return self._waiting(keys.ready, mark, many)
         if state is State.DELAYED:
-            return [(member[1:], after) for member, after in self._sorted(keys.delayed, mark)]
+            return [(member[1:], after) for member, after in self._sorted(keys.delayed, mark, many)]
         if state is State.DEAD:
-            return self._sorted(keys.dead, mark, backward=True)
-        return self._sorted(keys.leases, mark)
+            return self._sorted(keys.dead, mark, many, backward=True)
+        return self._sorted(keys.leases, mark, many)
 
-    def _sorted(self, place: str, mark: str, *, backward: bool = False) -> list[Marked]:
+    def _sorted(self, place: str, mark: str, many: int, *, backward: bool = False) -> list[Marked]:
         score, _, member = mark.partition(" ")
 
         def parse(reply: Any) -> list[Marked]:
             words = texts(reply)
             return [(key, f"{at} {key}") for key, at in zip(words[::2], words[1::2], strict=True)]
 
-        args = (member, score, _SCANNED, int(backward))
+        args = (member, score, many, int(backward))
         return self.server.wire.run(Call(self.server.scripts["page"], (place,), args, parse))
 
-    def _waiting(self, lanes: tuple[str, ...], mark: str) -> list[Marked]:
+    def _waiting(self, lanes: tuple[str, ...], mark: str, many: int) -> list[Marked]:
         lane, _, start = (mark or "0 0").partition(" ")
         first = int(start)
         for priority in Priority:
             if priority < int(lane):
                 continue
-            words = ("LRANGE", lanes[priority], first, first + _SCANNED - 1)
+            words = ("LRANGE", lanes[priority], first, first + many - 1)
             if found := self.server.wire.run(Command(words, texts)):
                 return [(key, f"{priority:d} {first + at}") for at, key in enumerate(found, 1)]
             first = 0
         return []
 
-    def _recent(self, place: str, mark: str) -> list[Marked]:
+    def _recent(self, place: str, mark: str, many: int) -> list[Marked]:
         latest = list(dict.fromkeys(self.server.wire.run(Command(("LRANGE", place, 0, -1), texts))))
         if mark and mark not in latest:
             return []
         start = latest.index(mark) + 1 if mark else 0
-        return [(key, key) for key in latest[start : start + _SCANNED]]
+        return [(key, key) for key in latest[start : start + many]]
 
 
 def _ending(id: JobId, found: tuple[Any, ...], now: datetime) -> Ending | None:

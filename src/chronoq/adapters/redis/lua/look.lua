@@ -3,14 +3,20 @@
 -- ARGV: the jobs' keys
 -- Returns: records, claims, notes, progress, lease ends, times of death, due times, whether they were asked
 --       to stop, endings; each with one entry for each job
-local members, dues, endings = {}, {}, {}
-for i, key in ipairs(ARGV) do
-  for priority = 0, 3 do members[#members + 1] = priority .. key end
-  endings[i] = KEYS[8 + i]
+local dues, endings, members, places = {}, {}, {}, {}
+for i, key in ipairs(ARGV) do members[i], endings[i] = '2' .. key, KEYS[8 + i] end
+-- by its priority, which nobody knows: most have the usual one
+for i, due in ipairs(redis.call('ZMSCORE', KEYS[7], unpack(members))) do
+  dues[i] = due
+  if not due then places[#places + 1] = i end
 end
-local delayed = redis.call('ZMSCORE', KEYS[7], unpack(members))
-for i = 1, #ARGV do
-  dues[i] = delayed[4 * i - 3] or delayed[4 * i - 2] or delayed[4 * i - 1] or delayed[4 * i]
+if #places > 0 then
+  local others = {}
+  for _, i in ipairs(places) do
+    for _, priority in ipairs({0, 1, 3}) do others[#others + 1] = priority .. ARGV[i] end
+  end
+  local found = redis.call('ZMSCORE', KEYS[7], unpack(others))
+  for n, i in ipairs(places) do dues[i] = found[3 * n - 2] or found[3 * n - 1] or found[3 * n] end
 end
 return {
   redis.call('HMGET', KEYS[1], unpack(ARGV)),
