@@ -69,7 +69,7 @@ class Wire:
         except trouble.Lost as error:
             (reply,) = self._once_more([operation], error)
         else:
-            if isinstance(reply, NoScriptError):  # what it does not know it has not run
+            if isinstance(reply, NoScriptError) and isinstance(operation, Call):  # it has not run
                 return self.run_all([operation])[0]
             if isinstance(reply, Exception):
                 raise self._refused(reply) from reply
