@@ -22,7 +22,7 @@ from statistics import median
 from time import monotonic
 
 from benchmarks import environments, measures
-from benchmarks.budget import FIGURES
+from benchmarks.budget import FIGURES, Figure
 from benchmarks.lab import Lab, say
 
 CEILING = "ceiling"
@@ -86,7 +86,8 @@ def able(lab: Lab, failures: dict[str, str], measure: measures.Measure, name: st
     workers = (
         measure.run not in (measures.drain_one, measures.drain_two, measures.idle_start) or facts["workers"]
     )
-    return measure.needs in facts["can"] and bool(workers)
+    there = not measure.server or name not in environments.FILES
+    return measure.needs in facts["can"] and bool(workers) and there
 
 
 def attempt(
@@ -120,6 +121,11 @@ def report(lab: Lab, runs: Runs, failures: dict[str, str], *, took: float) -> di
         raw = runs.get(name.replace("lateness", "idle_start"), {}).get(CEILING)
         ceiling = summary(raw) if raw else None
         value = ours["value"] if ceiling is None else ours["value"] / ceiling["value"]
+        others = {each: summary(found) for each, found in subjects.items() if each not in (mine[0], CEILING)}
+        drained = runs.get("drain_threads", {}) if name == "drain_async" else subjects
+        best = rival(bound, ours, drained, lab.facts)
+        floors = [] if best and bound.rival and bound.rival.instead else [bound.holds(value, bound.floor)]
+        floors += [best["times"] >= best["floor"]] if best else []
         figures[name] = {
             "title": bound.title,
             "subject": mine[0],
@@ -130,11 +136,10 @@ def report(lab: Lab, runs: Runs, failures: dict[str, str], *, took: float) -> di
             "floor": bound.floor,
             "goal": bound.goal,
             "more_is_better": bound.more,
-            "floor_held": bound.holds(value, bound.floor),
+            "rival": best,
+            "floor_held": None if None in floors else all(floors),
             "goal_held": bound.holds(value, bound.goal),
-            "others": {
-                each: summary(found) for each, found in subjects.items() if each not in (mine[0], CEILING)
-            },
+            "others": others,
         }
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -155,6 +160,22 @@ def report(lab: Lab, runs: Runs, failures: dict[str, str], *, took: float) -> di
         "growth": lab.growth,
         "failures": failures,
     }
+
+
+def rival(bound: Figure, ours: dict, others: dict[str, list[float]], facts: dict[str, dict]) -> dict | None:
+    """The best of the peers that are the floor, and how many times as good as that one ours is and has to be."""
+    if bound.rival is None:
+        return None
+    found = {
+        name: bound.times(ours["value"], median(theirs))
+        for name, theirs in others.items()
+        if name in environments.PACKAGES
+        and (bound.rival.every or not facts[name]["ON_KILL"].startswith("lost"))
+    }
+    if not found:
+        return None
+    name = min(found, key=found.__getitem__)
+    return {"name": name, "times": found[name], "floor": bound.rival.times, "instead": bound.rival.instead}
 
 
 def summary(runs: list[float]) -> dict:
@@ -178,6 +199,8 @@ def table(result: dict) -> str:
         ceiling, ratio = one["ceiling"], one["ratio"]
         mark = {None: "", True: "held", False: "MISSED"}[one["floor_held"]]
         goal = ", goal" if one["goal_held"] else ""
+        if best := one["rival"]:
+            goal += f", {best['times']:.2f} x {best['name']} (floor {best['floor']})"
         lines.append(
             f"{one['title'] + ', ' + one['unit']:46.46}{one['ours']['value']:>12,.2f}"
             f"{'' if ceiling is None else format(ceiling['value'], ',.2f'):>12}"

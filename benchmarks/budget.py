@@ -1,11 +1,22 @@
 """The budget: for each figure what it is, and where its floor and its goal lie.
 
 A bound is a ratio to the ceiling of the same kind in the same run, where there is a ceiling, and else the
-figure itself: at least, where more is better, at most where less is. Bounds that speak of peers are the
-ratio of the fastest one to the same ceiling, in the table of peers of `docs/performance.md`.
+figure itself: at least, where more is better, at most where less is. Where the floor is a peer, it is measured
+in the same run; a run without peers has the ratio of the best one to the ceiling, of the last full run, instead.
 """
 
 from attrs import frozen
+
+
+@frozen
+class Rival:
+    """The floor beside the best of the peers: so many `times` as good as that one."""
+
+    times: float = 1
+    every: bool = False
+    """Also those that lose a job whose worker is killed."""
+    instead: bool = True
+    """Of the ratio to the ceiling, which is the floor where no peers take part; else both are."""
 
 
 @frozen
@@ -16,28 +27,43 @@ class Figure:
     goal: float | None = None
     more: bool = True
     """Whether more is better."""
+    rival: Rival | None = None
 
     def holds(self, value: float, bound: float | None) -> bool | None:
         if bound is None:
             return None
         return value >= bound if self.more else value <= bound
 
+    def times(self, ours: float, theirs: float) -> float:
+        """How many times as good ours is."""
+        return ours / theirs if self.more else theirs / ours
+
 
 FIGURES = {
     "enqueue_one": Figure("enqueue one by one", "jobs/s", 0.75, 0.9),
     "enqueue_threads": Figure("enqueue one by one, from eight threads", "jobs/s"),
     "enqueue_bulk": Figure("enqueue in bulk", "jobs/s", 0.4, 0.6),
-    "drain_threads": Figure("drain, one process, threads", "jobs/s", 0.3, 0.5),
-    "drain_async": Figure("drain, one process, coroutines", "jobs/s", 0.3, 0.5),
+    "drain_threads": Figure(
+        "drain, one process, threads", "jobs/s", 0.3, 0.5, rival=Rival(10, instead=False)
+    ),
+    "drain_async": Figure(
+        "drain, one process, coroutines", "jobs/s", 0.3, 0.5, rival=Rival(8, instead=False)
+    ),
     "drain_two": Figure("drain, two processes", "jobs/s"),
-    "idle_start_p50": Figure("start on an idle system, median", "ms", 2.5, 1.5, more=False),
-    "idle_start_p99": Figure("start on an idle system, 99 %", "ms", 1.7, 1.5, more=False),
+    "idle_start_p50": Figure(
+        "start on an idle system, median", "ms", 2.5, 1.5, more=False, rival=Rival(every=True)
+    ),
+    "idle_start_p99": Figure(
+        "start on an idle system, 99 %", "ms", 1.7, 1.5, more=False, rival=Rival(every=True)
+    ),
     "lateness_p50": Figure("lateness of a delayed job, median", "ms", more=False),
-    "lateness_p99": Figure("lateness of a delayed job, 99 %", "ms", 16, 3, more=False),
+    "lateness_p99": Figure("lateness of a delayed job, 99 %", "ms", 16, 3, more=False, rival=Rival()),
     "early": Figure("delayed jobs that start early", "%", 0, 0, more=False),
     "due_at_once": Figure("run jobs that are all due at once", "jobs/s"),
     "promote": Figure("promote jobs that are all due at once", "jobs/s", 0.4, 0.7),
-    "recurring": Figure("fire schedules that are all due at once, Redis", "fires/s", 1.28, 3.4),
+    "recurring": Figure(
+        "fire schedules that are all due at once, Redis", "fires/s", 1.28, 3.4, rival=Rival(1.5)
+    ),
     "recurring_memory": Figure("fire schedules that are all due at once, memory", "fires/s", 1.28, 3.4),
     "relay_due": Figure("due jobs into RQ's queue", "jobs/s"),
     "relay_cron": Figure("due cron schedules into RQ's queue", "fires/s"),

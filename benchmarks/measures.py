@@ -29,7 +29,7 @@ RQ = ("chronoq_rq",)
 class Measure:
     """`needs`: a subject without that verb is left out. `repeat`: how often in a full run; `peers`: how often
     they take part, who take longest; `quick`: how often in a quick run, where what is over in a moment is noise
-    if it is looked at once."""
+    if it is looked at once. `server`: it measures the server, so those who need none are left out."""
 
     name: str
     run: Callable[[Lab, str, float], Figures]
@@ -39,6 +39,7 @@ class Measure:
     peers: int = 0
     repeat: int = 3
     quick: int = 1
+    server: bool = False
 
 
 # --- putting in -----------------------------------------------------------------------------------
@@ -328,7 +329,7 @@ ALL = (
     Measure("relay_due", relay_due, ours=RQ, needs="relay_due", peers=1),
     Measure("relay_cron", relay_cron, ours=RQ, needs="relay_cron", peers=1),
     Measure("relay_lateness", relay_lateness, ours=RQ, needs="relay_due", peers=1, repeat=1),
-    Measure("memory", memory, _memory, peers=1, repeat=1),
+    Measure("memory", memory, _memory, peers=1, repeat=1, server=True),
     Measure("longest_script", longest_script, repeat=2),
     Measure("server_cost", server_cost),
     Measure("growth", growth, repeat=1),

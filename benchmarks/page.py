@@ -81,7 +81,9 @@ def budget(figures: dict) -> str:
     for one in figures.values():
         if one["floor"] is None:
             continue
-        ceiling, ratio = one["ceiling"], one["ratio"]
+        ceiling, ratio, best = one["ceiling"], one["ratio"], one["rival"]
+        floors = [] if best and best["instead"] else [str(one["floor"])]
+        floors += [f"{best['floor']:g} times as good as the best peer"] if best else []
         held = "goal" if one["goal_held"] else "floor" if one["floor_held"] else "**missed**"
         rows.append(
             [
@@ -89,12 +91,15 @@ def budget(figures: dict) -> str:
                 spread(one["ours"]),
                 "-" if ceiling is None else spread(ceiling),
                 "-" if ratio is None else f"{ratio:.2f}",
-                one["floor"],
+                " and ".join(floors),
                 one["goal"],
                 held,
+                f"{best['times']:.2f} times {NAMES.get(best['name'], best['name'])}" if best else "-",
             ]
         )
-    return table(["", "chronoq", "raw loop", "ratio", "floor", "goal", "held"], rows)
+    return table(
+        ["", "chronoq", "raw loop", "ratio", "floor", "goal", "held", "as good as the best peer"], rows
+    )
 
 
 def peers(figures: dict, columns: dict[str, str]) -> str:

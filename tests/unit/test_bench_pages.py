@@ -33,6 +33,7 @@ RESULT: dict[str, Any] = {
             "floor": 0.4,
             "goal": 0.5,
             "more_is_better": True,
+            "rival": {"name": "huey", "times": 12.0, "floor": 10, "instead": False},
             "floor_held": False,
             "goal_held": False,
             "others": {"huey": run(value=2_500)},
@@ -59,8 +60,8 @@ def test_the_figures_between_the_markers_are_replaced_and_nothing_else(saved: Pa
     assert text.endswith("<!-- end of figures -->\ntail\n")
     assert "old" not in text
     assert (
-        "| drain, jobs/s | 30,000 (20,000 to 40,000) | 100,000 (90,000 to 110,000) | 0.30 | 0.4 | 0.5 | **missed** |"
-        in text
+        "| drain, jobs/s | 30,000 (20,000 to 40,000) | 100,000 (90,000 to 110,000) | 0.30 "
+        "| 0.4 and 10 times as good as the best peer | 0.5 | **missed** | 12.00 times huey |" in text
     )
     assert text.index("| chronoq, threads | 30,000 |") < text.index("| huey | 2,500 |")
     assert "| 10,000,000 |" in text

@@ -42,7 +42,7 @@ def come_home(bench: Bench, *keys: str) -> list[Run]:
     """Have it come back with these jobs, which are ready."""
     bench.put(*keys)
     before = set(bench.hands.held)
-    bench.fetcher.bring(bench.take(len(keys)), bench.now)
+    bench.fetcher.bring(bench.take(len(keys)), bench.clock)
     return [run for run in bench.hands.held if run not in before]
 
 
@@ -89,7 +89,7 @@ def test_what_it_may_bring_is_not_claimed_by_the_fetcher_too() -> None:
     bench.put("a", "b", "c")
     bench.fetch()
     assert waiting(bench) == ["a"]
-    bench.fetcher.bring(bench.take(), bench.now)
+    bench.fetcher.bring(bench.take(), bench.clock)
     assert waiting(bench) == ["a", "b"]
     bench.fetch()
     assert waiting(bench) == ["a", "b"]
@@ -157,7 +157,7 @@ def test_with_a_single_slot_that_it_may_fill_the_fetcher_still_has_it_hear_of_wh
     bench.clock.advance(S)
     bench.fetch()
     assert (bench.state("later"), waiting(bench)) == (State.READY, [])
-    bench.fetcher.bring((), bench.now)
+    bench.fetcher.bring((), bench.clock)
     assert poll(bench).listen(PATIENCE + 5 * S) is not None
     assert waiting(bench) == ["later"]
 
@@ -168,7 +168,7 @@ def test_a_suspect_that_it_brings_runs_alone() -> None:
     bench.fetch()
     suspect(bench, "poison")
     assert out(bench)
-    bench.fetcher.bring(bench.take(), bench.now)
+    bench.fetcher.bring(bench.take(), bench.clock)
     assert waiting(bench) == ["a"]
     bench.fetch()
     assert (waiting(bench), bench.state("a")) == (["poison"], State.READY), "what had not started went back"
@@ -282,7 +282,7 @@ def test_what_it_is_being_granted_is_not_taken_for_what_was_never_heard_of() -> 
     bench.fetcher.unanswered.append(end)
     bench.fetch()
     assert (bench.state("a"), bench.seen("a").token) == (State.RUNNING, 1)
-    bench.fetcher.bring([claim], bench.now)
+    bench.fetcher.bring([claim], bench.clock)
     bench.work()
     bench.fetch()
     assert bench.state("a") is State.DONE

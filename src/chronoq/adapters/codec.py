@@ -129,7 +129,8 @@ def _envelope(text: bytes) -> tuple[str, datetime, datetime, Any]:
     task, enqueued, due, *origin = orjson.loads(text)
     if type(task) is not str or type(enqueued) is not int or type(due) is not int:
         raise ValueError("its envelope is not [task, enqueued, due, origin]")
-    return task, from_ms(due), from_ms(enqueued), origin[0] if origin else None
+    at = from_ms(enqueued)
+    return task, at if due == enqueued else from_ms(due), at, origin[0] if origin else None
 
 
 def fingerprint(job: Job) -> str:

@@ -16,7 +16,7 @@ from chronoq.app.leased import leased
 from chronoq.app.tasks import Registry
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import Claim
-from chronoq.domain.ports import QueuePort
+from chronoq.domain.ports import Clock, QueuePort
 from chronoq.domain.time import EPOCH, to_ms
 from chronoq.domain.verdict import Verdict
 
@@ -193,24 +193,27 @@ class Fetcher:
                 self.reserved, self.out = 0, None
             return self.out is not None
 
-    def bring(self, claims: Sequence[Claim], now: datetime) -> None:
+    def bring(self, claims: Sequence[Claim], clock: Clock) -> None:
         """The long poll is back. What it was granted starts at once, unless something else in hand forbids it."""
         if claims:
             self.idle = False
         runs = [self.hands.take(claim) for claim in claims]
         with self.guard:
             self.reserved, self.out = 0, None
+        places = [self._executor(run) for run in runs]
+        # any thread may hand it over, but no suspect, and nothing to the processes, of which one makes new ones
+        plain = not any(run.claim.crashes for run in runs) and all(
+            one is not self.processes for one in places
+        )
         # asked after it was taken: whoever finds nothing in hand and decides by that has said so before
-        if self.stopping or self._particular or not all(map(self._plain, runs)):
+        if self.stopping or self._particular or not plain:
             self.brought.extend(runs)
             if self.ended:
-                self.give_up(now)
+                self.give_up(clock.now())
         elif runs:
-            self._give(runs, now)
-
-    def _plain(self, run: Run) -> bool:
-        """Whether any thread may hand it over: no suspect, and not for the processes, of which one makes new ones."""
-        return not run.claim.crashes and self._executor(run) is not self.processes
+            for run, place in zip(runs, places, strict=True):
+                place.give([run])
+            self.fed = clock.now()
 
     @property
     def _particular(self) -> bool:

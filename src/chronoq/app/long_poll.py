@@ -64,7 +64,7 @@ class LongPoll:
         finally:
             if claims:
                 self.brings()
-            fetcher.bring(claims, self.clock.now())
+            fetcher.bring(claims, self.clock)
         if claims:
             fetcher.hands.stand_aside(ASIDE)
         return claimed
