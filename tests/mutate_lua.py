@@ -72,6 +72,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "marks > 0 and", " ", _TIME),
     ("claim", "marks > 0", "marks >= 0", _TIME),
     ("claim", "skipped[i] == 1 and", " ", "SREM alone says whether there was a mark"),
+    ("claim", "if #keys < limit and budget > 0 then first", "if false then first", _TIME),
     ("claim", "if #keys >= limit or budget <= 0 then", "if true then", _TIME),
     ("claim", "or budget <= 0 then", " then", _REST),
     ("claim", "budget <= 0", "budget < 0", _REST),

@@ -176,11 +176,12 @@ class Waiting(Chapter):
             add(queue, *(f"j{n}x{m}" for m in range(batch)))
         _forget(queue)
 
-    def test_a_paused_queue_leaves_its_workers_in_peace(self, queue: QueuePort) -> None:
+    @pytest.mark.parametrize("wanted", [1, 0])
+    def test_a_paused_queue_leaves_its_workers_in_peace(self, queue: QueuePort, wanted: int) -> None:
         """Q9"""
         add(queue, "a", "b", "c")
         queue.pause(MAIL, Pause())
-        _come_to_rest(queue)
+        _come_to_rest(queue, wanted)
 
     def test_cancelled_jobs_leave_the_workers_in_peace(self, queue: QueuePort) -> None:
         add(queue, "a", "b", "c")
@@ -343,10 +344,10 @@ def _forget(queue: QueuePort) -> None:
     raise AssertionError("there is no end of hints though nothing happens")
 
 
-def _come_to_rest(queue: QueuePort) -> None:
+def _come_to_rest(queue: QueuePort, wanted: int = 1) -> None:
     """Work as a worker does that is granted nothing: before long it hears of nothing either."""
     for _ in range(100):
-        take(queue)
+        take(queue, wanted)
         if _waits_in_vain(queue):
             return
     raise AssertionError("it is woken again and again for nothing")
