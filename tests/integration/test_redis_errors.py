@@ -126,9 +126,18 @@ def test_each_error_of_a_plain_command_is_said_too(
     assert fake.asked[command] <= 5
 
 
+@pytest.mark.parametrize("before_that", [0, 1])
 @pytest.mark.parametrize("word", ["READONLY", "MASTERDOWN", "UNBLOCKED"])
-def test_all_connections_to_a_demoted_primary_are_left(fake: FakeServer, backend: Backend, word: str) -> None:
+def test_all_connections_to_a_demoted_primary_are_left(
+    fake: FakeServer, backend: Backend, word: str, before_that: int
+) -> None:
+    """Whether it is the first that this process stores there, or not."""
     wire: Any = backend.queue.server.wire  # type: ignore[attr-defined]
+    fake.says(b":1\r\n", to="EVALSHA")
+    fake.says(b":1\r\n", to="EVAL")
+    for _ in range(before_that):
+        backend.queue.submit([job("a")], now=NOW)
+    fake.behaves()
     lines = [wire.take() for _ in range(5)]
     for line in lines:
         wire.give_back(line)

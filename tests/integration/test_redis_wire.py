@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -34,6 +35,7 @@ from chronoq.domain.schedule import Firing
 from chronoq.domain.stream import Stream
 from chronoq.domain.verdict import Dead, Done
 from chronoq.testing.contracts.values import NOW, cursor, job, schedule
+from tests.fake_server import FakeServer
 from tests.servers import Server, eventually
 
 LEASE = timedelta(seconds=30)
@@ -573,3 +575,40 @@ def test_a_connection_that_is_taken_apart_while_it_is_looked_at_is_not_used(valk
     wire._looks[connection] = torn
     with pytest.raises(BackendError, match="closed by this application"):
         wire.take()
+
+
+def test_a_connection_that_is_closed_while_it_is_opened_is_not_used(valkey: Server) -> None:
+    wire = Wire(Address(valkey.url()))
+    connect = wire._pool.get_connection
+
+    def closing() -> Any:
+        connection = connect()
+        wire.close()
+        return connection
+
+    wire._pool.get_connection = closing  # type: ignore[method-assign]
+    with pytest.raises(BackendError, match="closed by this application"):
+        wire.take()
+
+
+def test_an_answer_too_many_is_nobody_elses() -> None:
+    with FakeServer() as fake:
+        wire = Wire(Address(fake.url))
+        fake.says(b"$5\r\nfirst\r\n$5\r\nfirst\r\n", to="GET")
+        assert wire.run(Command(("GET", "a"), bytes)) == b"first"
+        line, _ = wire._idle.pop()
+        wire._idle.append((line, 0.0))  # it has waited for long
+        fake.says(b"$6\r\nsecond\r\n", to="GET")
+        assert wire.run(Command(("GET", "b"), bytes)) == b"second"
+
+
+def test_a_short_page_behind_many_that_have_moved_on_takes_few_round_trips(valkey: Server) -> None:
+    backend, client = open_backend(valkey.url()), valkey.client()
+    gone = [job(f"gone{n}") for n in range(900)]
+    backend.queue.submit([*gone, job("here")], now=NOW)
+    backend.queue.cancel([one.id for one in gone], now=NOW)
+    client.config_resetstat()
+    page = backend.queue.find("mail", State.READY, now=NOW, limit=1)
+    assert [one.job.id.key for one in page.items] == ["here"]
+    assert client.info("commandstats")["cmdstat_lrange"]["calls"] < 20
+    backend.close()

@@ -35,7 +35,7 @@ def waiting(bench: Bench) -> list[str]:
 
 def out(bench: Bench, many: int = 1) -> bool:
     """Have the long poll go out."""
-    return bench.fetcher.reserve(many, bench.now + LEASE + S)
+    return bench.fetcher.reserve(many, LEASE + S, bench.clock) is not None
 
 
 def come_home(bench: Bench, *keys: str) -> list[Run]:
@@ -278,7 +278,7 @@ def test_what_it_is_being_granted_is_not_taken_for_what_was_never_heard_of() -> 
     (claim,) = bench.backend.queue.claim(
         [("default", 1)], worker="w1", lease=end - bench.now, now=bench.now
     ).claims
-    assert bench.fetcher.reserve(1, end)
+    assert bench.fetcher.reserve(1, end - bench.now, bench.clock)
     bench.fetcher.unanswered.append(end)
     bench.fetch()
     assert (bench.state("a"), bench.seen("a").token) == (State.RUNNING, 1)
@@ -338,6 +338,43 @@ def test_what_it_left_to_the_fetcher_is_looked_at_whoever_looked_before() -> Non
     worker.fetcher.heard = False
     worker.ear.heard(found)
     assert worker.loops["fetcher"].wake.is_set()
+
+
+def test_a_look_that_found_no_slot_free_before_it_was_back_is_taken_again() -> None:
+    """Two slots were kept for what it might bring of two queues, and it brought one job."""
+    app = Scheduler(queues=["a", "b"])
+    app.add_task(lambda: None, name="t", queue="b").enqueue()
+    worker = app.worker(["a", "b"])
+    worker.hands.slots = 2
+    poll: LongPoll = worker.ear.listen.__self__  # type: ignore[attr-defined]
+    brings = poll.brings
+
+    def look_meanwhile() -> None:
+        brings()
+        worker.fetcher.step(worker.backend.clock.now())
+
+    poll.brings = look_meanwhile
+    found = worker.ear.listen(5 * S)
+    assert len(worker.hands.held) == 1
+    worker.loops["fetcher"].wake.clear()
+    worker.ear.heard(found)
+    assert worker.ear.wanted.is_set() or worker.loops["fetcher"].wake.is_set(), "somebody has to listen"
+
+
+def test_a_wait_begins_when_it_has_its_slots() -> None:
+    """The leases that it may be granted last a whole lease beyond it, however long it waited for a claim."""
+    bench = Bench(slots=2)
+    bench.fetcher.asked = 2
+
+    def answered(_: object, __: float) -> None:
+        bench.clock.advance(S)
+        bench.fetcher.asked = 0
+
+    bench.fetcher.guard.wait_for = answered  # type: ignore[method-assign, assignment]
+    bench.put("a")
+    poll(bench).listen(5 * S)
+    (run,) = bench.hands.held
+    assert run.until == bench.now + LONGEST + LEASE
 
 
 def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:

@@ -178,8 +178,9 @@ class Fetcher:
         """How many more jobs to hold."""
         return max(0, self.hands.free_slots(adrift=self.threads.adrift) - len(self.fresh) - self.reserved)
 
-    def reserve(self, many: int, until: datetime) -> bool:
-        """Keep so many slots for the long poll, which may be granted leases that end then. False: stay at home.
+    def reserve(self, many: int, lasting: timedelta, clock: Clock) -> datetime | None:
+        """Keep so many slots for the long poll, which goes out at the moment that is answered, and may be granted
+        leases that last so long. None: stay at home.
 
         While all that is free is being claimed, it waits for what comes of that.
         """
@@ -187,11 +188,13 @@ class Fetcher:
             self.guard.wait_for(lambda: not self.asked, CLAIMED.total_seconds())
             taken = len(self.hands.held) + len(self.fresh) + self.asked
             if self._particular or self.hands.slots - self.threads.adrift - taken < many:
-                return False
-            self.reserved, self.out = many, until
+                return None
+            now = clock.now()
+            self.reserved, self.out = many, now + lasting
             if self.stopping:  # asked last: whoever stops, and sees nobody out, has said so before
                 self.reserved, self.out = 0, None
-            return self.out is not None
+                return None
+            return now
 
     def bring(self, claims: Sequence[Claim], clock: Clock) -> None:
         """The long poll is back. What it was granted starts at once, unless something else in hand forbids it."""

@@ -44,11 +44,11 @@ class LongPoll:
     def listen(self, patience: timedelta) -> Claimed | None:
         """What was claimed. None: there may be work. Errors: `BackendError`."""
         fetcher = self.fetcher
-        timeout, now = min(patience, LONGEST, fetcher.lease / SHARE), self.clock.now()
-        until = now + timeout + fetcher.lease
+        timeout = min(patience, LONGEST, fetcher.lease / SHARE)
         wants = [(name, 1) for name in fetcher.queues]
         may = not self.at_home and timeout >= SHORTEST and len(wants) <= MOST
-        if not (may and fetcher.reserve(len(wants), until)):
+        now = fetcher.reserve(len(wants), timeout + fetcher.lease, self.clock) if may else None
+        if now is None:
             fetcher.queue.wait_ready(fetcher.queues, timeout=patience)
             return None
         claimed, claims = None, list[Claim]()
@@ -59,7 +59,7 @@ class LongPoll:
             claims += claimed.claims if claimed else ()
         except Exception:
             # the store may go on waiting for us, for as long as it does not know that nobody is there
-            fetcher.missing.append((now + 2 * timeout, until))
+            fetcher.missing.append((now + 2 * timeout, now + timeout + fetcher.lease))
             raise
         finally:
             if claims:

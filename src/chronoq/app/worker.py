@@ -162,7 +162,8 @@ class Worker:
             if self._nothing(found):
                 return  # the long poll has looked a moment ago, and waits on
             if found.claims:
-                if self.fetcher.heard or self.fetcher.brought:  # else it has looked, since that came
+                # else it has looked since that came, and the ear is asked for again
+                if self.fetcher.heard or self.fetcher.brought or not self.ear.wanted.is_set():
                     self.loops["fetcher"].wake.set()
                 return
         self.ear.wanted.clear()

@@ -3,7 +3,6 @@
 import re
 import select
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, Self, TypeAlias, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -42,11 +41,15 @@ Look: TypeAlias = Callable[[], Sequence[object] | bool]
 def look_at(line: Line) -> Look:
     """A look at a connection that is open, prepared: `can_read` does all of this anew each time, after a rest
     at five times the cost."""
-    if not hasattr(select, "poll"):  # as on Windows
+    parts = cast("Any", line)
+    try:
+        unread, poll = parts._parser._reader.has_data, select.poll()
+        poll.register(parts._sock, select.POLLIN)
+    except (AttributeError, TypeError, ValueError):  # as on Windows, or it was closed by now
         return line.can_read
-    poll = select.poll()
-    poll.register(cast("Any", line)._sock, select.POLLIN)
-    return partial(poll.poll, 0)
+    if hasattr(parts._sock, "pending"):  # TLS holds back what it has read
+        return line.can_read
+    return lambda: unread() or poll.poll(0)
 
 
 @frozen(repr=False)

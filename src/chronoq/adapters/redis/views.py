@@ -17,7 +17,7 @@ _COUNTERS = ("accepted", "done", "cancelled", "expired", "purged", "retried", "c
 _MOST = 200
 """How many are looked at in one call."""
 _SPARE = 10
-"""So many more than are asked for, because some may have moved on."""
+"""So many more than are asked for at first, because some may have moved on; then as many as can be."""
 
 Marked = tuple[str, str]
 """A key, and the mark that continues after it."""
@@ -93,14 +93,14 @@ class Views:
     ) -> Iterator[tuple[Snapshot, str]]:
         """The jobs in that state after `mark`, and the mark after each; what has moved on is left out.
 
-        So `many` are looked at at once.
+        So `many` are looked at first.
         """
         while listed := self._listed(queue, state, mark, many):
             snapshots = self.get([JobId(queue, key) for key, _ in listed], now=now)
             for snapshot, (_, after) in zip(snapshots, listed, strict=True):
                 if snapshot is not None and snapshot.state is state:
                     yield snapshot, after
-            mark = listed[-1][1]
+            mark, many = listed[-1][1], _MOST
 
     def _listed(self, queue: str, state: State, mark: str, many: int) -> list[Marked]:
         """The next keys that may be in that state, in order."""

@@ -70,6 +70,7 @@ class Wire:
             (reply,) = self._once_more([operation], error)
         else:
             if isinstance(reply, NoScriptError) and isinstance(operation, Call):  # it has not run
+                self._brought.discard(operation.script.sha)
                 return self.run_all([operation])[0]
             if isinstance(reply, Exception):
                 raise self._refused(reply) from reply
