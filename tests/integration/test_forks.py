@@ -24,7 +24,7 @@ def hold(lock):  # as threads do for some microseconds, in which nobody forks by
         begun.wait()
         time.sleep(60)
 
-lock = {"clock": clock._telling, "pool": wire._pool._lock}[sys.argv[2]]
+lock = {"clock": clock._telling, "pool": wire._lines._pool._lock}[sys.argv[2]]
 threading.Thread(target=hold, args=(lock,), daemon=True).start()
 begun.wait()
 if not (child := os.fork()):

@@ -565,28 +565,28 @@ def test_many_threads_share_one_backend(redis_url: str) -> None:
 def test_a_connection_that_is_taken_apart_while_it_is_looked_at_is_not_used(valkey: Server) -> None:
     wire = Wire(Address(valkey.url()))
     assert wire.run(Command(("PING",), bool))
-    connection, _ = wire._idle.pop()
-    wire._idle.append((connection, 0.0))  # it has waited for long
+    connection, _ = wire._lines._idle.pop()
+    wire._lines._idle.append((connection, 0.0))  # it has waited for long
 
     def torn() -> bool:
         wire.close()
         raise TypeError("argument must be an int, or have a fileno() method.")
 
-    wire._looks[connection] = torn
+    wire._lines._looks[connection] = torn
     with pytest.raises(BackendError, match="closed by this application"):
         wire.take()
 
 
 def test_a_connection_that_is_closed_while_it_is_opened_is_not_used(valkey: Server) -> None:
     wire = Wire(Address(valkey.url()))
-    connect = wire._pool.get_connection
+    connect = wire._lines._pool.get_connection
 
     def closing() -> Any:
         connection = connect()
         wire.close()
         return connection
 
-    wire._pool.get_connection = closing  # type: ignore[method-assign]
+    wire._lines._pool.get_connection = closing  # type: ignore[method-assign]
     with pytest.raises(BackendError, match="closed by this application"):
         wire.take()
 
@@ -596,8 +596,8 @@ def test_an_answer_too_many_is_nobody_elses() -> None:
         wire = Wire(Address(fake.url))
         fake.says(b"$5\r\nfirst\r\n$5\r\nfirst\r\n", to="GET")
         assert wire.run(Command(("GET", "a"), bytes)) == b"first"
-        line, _ = wire._idle.pop()
-        wire._idle.append((line, 0.0))  # it has waited for long
+        line, _ = wire._lines._idle.pop()
+        wire._lines._idle.append((line, 0.0))  # it has waited for long
         fake.says(b"$6\r\nsecond\r\n", to="GET")
         assert wire.run(Command(("GET", "b"), bytes)) == b"second"
 

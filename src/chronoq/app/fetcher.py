@@ -1,26 +1,22 @@
 """The worker's actor between the queue and the hands: settles what ended, claims what fits."""
 
-import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Condition, Event
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from chronoq.app.executors import Executor
 from chronoq.app.hands import Hands, Run
 from chronoq.app.leased import leased
+from chronoq.app.settler import MOST, Settler
 from chronoq.app.tasks import Registry
 from chronoq.domain.errors import BackendError
 from chronoq.domain.job import Claim
 from chronoq.domain.ports import Clock, QueuePort
 from chronoq.domain.time import EPOCH, to_ms
-from chronoq.domain.verdict import Verdict
-
-log = logging.getLogger("chronoq.worker")
 
 POLL = timedelta(seconds=2)
 """How long an idle worker goes without looking: a lost wake-up costs at most this, or as long as a long poll waits."""
@@ -33,8 +29,6 @@ CLAIMED = timedelta(seconds=1)
 
 PATIENCE = timedelta(milliseconds=100)
 """How long jobs wait in hand while nothing ends before they are given back: others may have slots free."""
-
-MOST = 500
 
 
 @define
@@ -58,6 +52,7 @@ class Fetcher:
     """Ask to be woken when there is work."""
     breathe: Callable[[int], None] = lambda many: None
     """Let so many runs end first, if they are of those that end at once."""
+    settler: Settler = field(default=Factory(lambda self: Settler(self.queue, self.hands), takes_self=True))
     heard: bool = True
     stopping: bool = False
     suspect: Run | None = None
@@ -67,8 +62,6 @@ class Fetcher:
     """After a suspect, jobs are claimed one at a time until one is none: suspects come in crowds."""
     returning: list[Run] = field(factory=list)
     """Not to be started here; held until the queue has taken them back, for no lease may lapse meanwhile."""
-    tried: int = 0
-    """How many verdicts at the head of the outbox were handed in before, without an answer."""
     turn: int = 0
     fed: datetime = EPOCH
     """When something was handed over last while nothing waited."""
@@ -76,8 +69,6 @@ class Fetcher:
     """Set when it is stopping and nothing is in hand any more."""
     fresh: Sequence[Claim] = ()
     """Granted, and not looked at before the next claim is under way."""
-    prepared: Sequence[tuple[Claim, Verdict]] = ()
-    """The verdicts at the head of the outbox, when those before have been settled, as the queue has prepared them."""
     idle: bool = False
     """Whether the last look found nothing to claim, with every queue asked and nothing in hand."""
 
@@ -111,19 +102,19 @@ class Fetcher:
         if self.unanswered or self.returning or self.brought:
             self._take_in(now)
         if self.unanswered:
-            self.settle(now)
+            self.settler.settle(now)
             self._recover(now)
         if self.stopping:
             return self._wind_down(now)
         if self.suspect in self.hands.held:
-            self.settle(now)
+            self.settler.settle(now)
             return self._isolate(now)
         self._unburden(now)
         self._return(now)
         free = self._ask(now)
         # a claim of none takes in what is fresh, and has others hear of what is due, the long poll too
         if not (free or self.heard or self.fresh or self.out):
-            self.settle(now)
+            self.settler.settle(now)
             return self._rest(now)
         self.heard = False
         granted: Sequence[Claim] = ()
@@ -157,7 +148,7 @@ class Fetcher:
     def _wind_down(self, now: datetime) -> datetime:
         """The step of a worker that stops."""
         self._take_in(now)
-        self.settle(now)
+        self.settler.settle(now)
         self.give_back(now)
         # in this order: what the long poll is granted, or fails to hear of, is noted before it is back
         coming = self.out is not None or self.missing or self.unanswered
@@ -252,34 +243,6 @@ class Fetcher:
                 self.hands.pace.saw_longer(length)
                 self.returning += stuck
 
-    def settle(self, now: datetime) -> None:
-        """Hand in the verdicts. They stay until the queue has answered: settling twice is settling once."""
-        while batch := self._batch():
-            with self._settling(batch) as answers:
-                answers += self.queue.settle(batch, now=now)
-
-    def _batch(self) -> Sequence[tuple[Claim, Verdict]]:
-        prepared, self.prepared = self.prepared, ()
-        return prepared or list(self.hands.outbox)[:MOST]
-
-    @contextmanager
-    def _settling(self, batch: Sequence[tuple[Claim, Verdict]]) -> Iterator[list[bool]]:
-        """Inside, the verdicts at the head of the outbox are handed in, and the answers noted."""
-        before, self.tried = self.tried, max(self.tried, len(batch))
-        answers: list[bool] = []
-        try:
-            yield answers
-            assert len(answers) == len(batch), "one for each"
-        except BaseException:
-            self.prepared = ()  # what is tried again comes first
-            raise
-        self.tried = 0
-        for place, ((claim, _), kept) in enumerate(zip(batch, answers, strict=True)):
-            self.hands.outbox.popleft()
-            if not kept and place >= before:  # one that was tried before may have ended by that
-                said = (claim.job.task, claim.id.key)
-                log.warning("⚠ %s  %s  the verdict came too late: the lease was lost", *said)
-
     def give_back(self, now: datetime) -> None:
         """Return what has not started, to the front of its queue."""
         self.returning += self._unstarted()
@@ -295,7 +258,7 @@ class Fetcher:
         last one has granted is taken in while that is under way.
         """
         while len(self.hands.outbox) > MOST:
-            self.settle(now)
+            self.settler.settle(now)
         found: Sequence[Claim] = ()
         nexts: list[datetime] = []
         names = deque(self.queues)
@@ -306,9 +269,9 @@ class Fetcher:
             left = free - len(found)
             share, extra = divmod(left, len(asked))
             wants = [(name, share + (place < extra)) for place, name in enumerate(asked)]
-            batch = self._batch()
+            batch = self.settler.batch()
             try:
-                with self._settling(batch) as answers:
+                with self.settler.settling(batch) as answers:
                     claimed = self.queue.claim(
                         wants,
                         worker=self.worker,
@@ -354,8 +317,8 @@ class Fetcher:
         self._take_in(now)
         if many:
             self.breathe(many)
-            if not self.hands.held and (ended := list(self.hands.outbox)[asked : asked + MOST]):
-                self.prepared = self.queue.prepare(ended, now=max(now, self.hands.moved))
+            if not self.hands.held:
+                self.settler.prepare(asked, now)
 
     def _take_in(self, now: datetime) -> None:
         """Look at what was granted: it starts, or, beside a suspect, goes back."""

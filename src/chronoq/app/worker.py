@@ -149,7 +149,7 @@ class Worker:
         runs = [run for run in list(self.hands.held) if self.hands.drop(run)]
         for run in runs:
             run.ask_to_stop()
-        self.fetcher.settle(now)
+        self.fetcher.settler.settle(now)
         self.backend.queue.release([*(run.claim for run in runs), *self.fetcher.fresh], now=now)
 
     def _brings(self) -> None:

@@ -1,9 +1,7 @@
 """Where a server is: what redis-py needs to connect, made from a URL."""
 
 import re
-import select
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self, TypeAlias, cast
+from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from attrs import evolve, frozen
@@ -32,24 +30,6 @@ class Line(Protocol):
     def can_read(self, timeout: float = 0) -> bool: ...
     def read_response(self) -> Any: ...
     def disconnect(self) -> None: ...
-
-
-Look: TypeAlias = Callable[[], Sequence[object] | bool]
-"""Whether something can be read."""
-
-
-def look_at(line: Line) -> Look:
-    """A look at a connection that is open, prepared: `can_read` does all of this anew each time, after a rest
-    at five times the cost."""
-    parts = cast("Any", line)
-    try:
-        unread, poll = parts._parser._reader.has_data, select.poll()
-        poll.register(parts._sock, select.POLLIN)
-    except (AttributeError, TypeError, ValueError):  # as on Windows, or it was closed by now
-        return line.can_read
-    if hasattr(parts._sock, "pending"):  # TLS holds back what it has read
-        return line.can_read
-    return lambda: unread() or poll.poll(0)
 
 
 @frozen(repr=False)

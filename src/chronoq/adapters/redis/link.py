@@ -30,8 +30,10 @@ class Link(Protocol):
     """
 
     on_loss: Callable[[], None]
-    closed: bool
     confirmation: Confirmation | None
+
+    @property
+    def closed(self) -> bool: ...
 
     @property
     def address(self) -> Address: ...

@@ -1,21 +1,17 @@
 """Runs operations on one server, one round trip for as many as are given."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
-from os import getpid
-from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from hiredis import pack_command
-from redis.connection import Connection
 from redis.exceptions import ConnectionError as ConnectionEnded
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chronoq.adapters.redis import trouble
-from chronoq.adapters.redis.address import Address, Line, Look, look_at
+from chronoq.adapters.redis.address import Address, Line
 from chronoq.adapters.redis.calls import Call, Operation, Word, popping
+from chronoq.adapters.redis.lines import Lines
 from chronoq.adapters.redis.link import Confirmation, Link
 from chronoq.adapters.redis.recall import Recall
 from chronoq.domain.errors import BackendError, ChronoqError, Unreachable
@@ -23,12 +19,6 @@ from chronoq.domain.ports import nothing
 from chronoq.domain.stream import Stream
 
 T = TypeVar("T")
-
-FRESH = 0.0002
-"""Seconds after an answer for which a connection counts as alive: what is asked at once needs no look at it first.
-
-As short as that, because a server that ends meanwhile leaves us not knowing whether it was asked.
-"""
 
 PIECE = 50_000
 """Bytes to send at once, of what is made bit by bit: the server is not woken for too little, but to begin."""
@@ -49,16 +39,16 @@ class Wire:
         self.address = address
         self.on_loss: Callable[[], None] = lambda: None
         self.confirmation: Confirmation | None = None
-        self.closed = False
-        self._longer = longer
-        self._pool = address.pool(longer=longer)
-        self._pid = getpid()
-        self._idle: deque[tuple[Line, float]] = deque()
-        self._looks: dict[Line, Look] = {}
-        """How to look whether a connection has said anything that nobody asked it for: that it has ended."""
+        self._lines = Lines(address, longer=longer)
         self._brought: set[str] = set()
-        self._met: set[Line] = set()
-        """Connections to a server that was found to give the durability that was asked for."""
+
+    @property
+    def closed(self) -> bool:
+        return self._lines.closed
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        self._lines.closed = closed
 
     def run(self, operation: Operation[T]) -> T:
         """The answer to one operation. Alone, and of a script that the server knows, it needs half of the work."""
@@ -128,69 +118,25 @@ class Wire:
 
     def take(self) -> Line:
         """A connection to use alone until it is given back. Errors: `Unreachable`."""
-        connection = self._waiting()
-        if connection is None:
-            try:
-                connection = cast("Line", self._pool.get_connection())
-                self._looks[connection] = look_at(connection)
-            except (RedisError, OSError) as error:
-                self.on_loss()
-                raise self._no_connection(error) from error
-        if self.closed:  # the pool would go on opening new ones, which nobody closes
-            connection.disconnect()
-            raise BackendError(f"{self.address} was closed by this application. Nothing was sent.")
-        return connection
+        try:
+            return self._lines.take()
+        except (RedisError, OSError) as error:
+            self.on_loss()
+            raise self._no_connection(error) from error
 
     def give_back(self, connection: Line, *, broken: bool = False) -> None:
-        """Working ones wait in a stack: the pool's own bookkeeping costs as much as a small script."""
-        if not broken:
-            self._idle.append((connection, monotonic()))
-            return
-        self._begin_anew()
-        connection.disconnect()
-        self._met.discard(connection)
-        self._looks.pop(connection, None)
-        self._pool.release(cast("Connection", connection))
+        self._lines.give_back(connection, broken=broken)
 
     def _leave(self) -> None:
         """Give up every connection that waits: they lead to the wrong server, or cannot be trusted."""
-        for _ in range(len(self._idle)):
-            with suppress(IndexError):
-                self.give_back(self._idle.pop()[0], broken=True)
+        self._lines.leave()
         self.on_loss()
 
     def each(self) -> Sequence[Link]:
         return [self]
 
     def close(self) -> None:
-        self.closed = True
-        self._begin_anew()
-        self._pool.disconnect()
-
-    def _begin_anew(self) -> None:
-        """A forked child must not speak on its parent's connections, nor wait for a lock that stayed behind there."""
-        if self._pid != getpid():
-            self._idle, self._looks, self._pool = deque(), {}, self.address.pool(longer=self._longer)
-            self._pid = getpid()
-
-    def _waiting(self) -> Line | None:
-        """A connection from the stack that is still alive."""
-        self._begin_anew()
-        while self._idle:
-            try:
-                connection, since = self._idle.pop()
-            except IndexError:
-                return None  # another thread was faster
-            try:
-                if monotonic() - since < FRESH or not self._looks[connection]():
-                    return connection
-            except (RedisError, OSError):
-                pass
-            except Exception:
-                if not self.closed:  # else it was taken apart under our hands
-                    raise
-            self.give_back(connection, broken=True)  # the server has closed it meanwhile
-        return None
+        self._lines.close()
 
     def _no_connection(self, error: Exception) -> BackendError:
         if type(error) is ResponseError:
@@ -266,13 +212,13 @@ class Wire:
         return replies
 
     def _meet(self, connection: Line, confirmation: Confirmation) -> None:
-        if connection not in self._met:
+        if connection not in self._lines.met:
             try:
                 confirmation.meet(connection, self.address)
             except (RedisError, OSError) as error:
                 self.on_loss()
                 raise self._no_connection(error) from error
-            self._met.add(connection)
+            self._lines.met.add(connection)
 
     def _answers(
         self,
