@@ -217,7 +217,7 @@ class Preparing:
 def test_what_has_run_beside_a_claim_is_prepared_for_the_next_one() -> None:
     bench = Bench(slots=8)
     overflowing(bench)
-    bench.fetcher.queue = queue = Preparing(bench)  # type: ignore[assignment]
+    bench.fetcher.queue = bench.fetcher.settler.queue = queue = Preparing(bench)  # type: ignore[assignment]
     bench.fetcher.breathe = lambda many: bench.work()
     for _ in range(3):
         bench.fetch()
@@ -228,7 +228,7 @@ def test_what_has_run_beside_a_claim_is_prepared_for_the_next_one() -> None:
 def test_what_was_prepared_beside_a_claim_that_came_to_nothing_waits_for_what_that_one_brought() -> None:
     bench = Bench(slots=8)
     overflowing(bench)
-    bench.fetcher.queue = queue = Preparing(bench)  # type: ignore[assignment]
+    bench.fetcher.queue = bench.fetcher.settler.queue = queue = Preparing(bench)  # type: ignore[assignment]
     bench.fetcher.breathe = lambda many: bench.work()
     bench.fetch()
     queue.gone = True

@@ -384,6 +384,29 @@ def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:
     assert bench.fetcher.step(bench.now) == bench.now + 2 * POLL
 
 
+def test_while_it_is_out_and_nothing_is_due_its_looks_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.put(job("later", due=bench.now + 3 * S))
+    bench.fetch()
+    claim = Mock(wraps=bench.fetcher.queue.claim)
+    monkeypatch.setattr(bench.fetcher, "queue", Mock(wraps=bench.fetcher.queue, claim=claim))
+    assert bench.fetcher.reserve(1, LONGEST + LEASE, bench.clock)
+    bench.clock.advance(S)
+    assert bench.fetch() == 2 * S, "then something is due"
+    assert claim.call_count == 0
+    bench.clock.advance(2 * S)
+    bench.fetch()
+    assert (claim.call_count, waiting(bench)) == (1, ["later"])
+    bench.work()
+    bench.fetch()
+    assert claim.call_count == 2, "what has ended is settled at once"
+    bench.fetch()
+    assert claim.call_count == 2
+    bench.clock.advance(LATE)
+    bench.fetch()
+    assert claim.call_count == 3, "it should be back by now"
+
+
 def test_a_worker_with_nothing_in_hand_does_not_wait_for_a_store_that_is_gone() -> None:
     bench = Bench()
     bench.fetcher.unanswered.append(bench.now + LEASE)

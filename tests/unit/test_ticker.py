@@ -148,13 +148,13 @@ def test_the_store_has_the_first_steps_before_the_last_are_decided() -> None:
     assert [key.partition("@")[0] for key in office.made()] == ["a", "b", "c"]
 
 
-def test_the_leader_renews_its_lock_each_third_of_its_life() -> None:
+def test_the_leader_renews_its_lock_each_half_of_its_life() -> None:
     office = Office()
-    assert office.settle_down(office.first) == TTL / 3
+    assert office.settle_down(office.first) == TTL / 2
     assert office.first.lease is not None
     first = office.first.lease.token
     for _ in range(20):
-        office.clock.advance(TTL / 3)
+        office.clock.advance(TTL / 2)
         office.settle_down(office.first)
         office.settle_down(office.second)
     assert office.first.leader
@@ -382,7 +382,7 @@ def test_a_lock_that_does_not_answer_does_not_depose_the_leader_by_itself() -> N
     office = Office()
     office.settle_down(office.first)
     office.lock.fail(times=1)
-    office.clock.advance(TTL / 3)
+    office.clock.advance(TTL / 2)
     with pytest.raises(Unreachable):
         office.step(office.first)
     office.settle_down(office.first)

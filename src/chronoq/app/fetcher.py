@@ -69,6 +69,8 @@ class Fetcher:
     """Set when it is stopping and nothing is in hand any more."""
     fresh: Sequence[Claim] = ()
     """Granted, and not looked at before the next claim is under way."""
+    awaited: datetime | None = None
+    """When something comes due or a pause ends, by the last look that told."""
     idle: bool = False
     """Whether the last look found nothing to claim, with every queue asked and nothing in hand."""
 
@@ -111,6 +113,9 @@ class Fetcher:
             return self._isolate(now)
         self._unburden(now)
         self._return(now)
+        if self._looked_for(now):
+            rest = self._rest(now)
+            return min(self.awaited or rest, rest)
         free = self._ask(now)
         # a claim of none takes in what is fresh, and has others hear of what is due, the long poll too
         if not (free or self.heard or self.fresh or self.out):
@@ -137,8 +142,18 @@ class Fetcher:
         if self.wary and found:
             self.wary, self.heard = False, True
             return now
-        rest = self._rest(now)
+        self.awaited, rest = following, self._rest(now)
         return min(following or rest, rest)
+
+    def _looked_for(self, now: datetime) -> bool:
+        """Whether the long poll is out, and with nothing in hand and nothing about to come due its looks are enough."""
+        quiet = self.hands.empty and not (self.heard or self.fresh or self.wary)
+        soon = self.awaited is not None and self.awaited <= now
+        return quiet and not soon and self.out is not None and not self._overdue(now)
+
+    def _overdue(self, now: datetime) -> bool:
+        """Whether the long poll should be back: its connection may have died in silence."""
+        return self.out is not None and self.out - self.lease + LATE < now
 
     def _waited_enough(self, now: datetime) -> bool:
         """Whether one with nothing in hand no longer waits for what it may have been granted besides."""
@@ -159,8 +174,8 @@ class Fetcher:
     def _ask(self, now: datetime) -> int:
         """How many to claim now; the long poll counts them as taken."""
         with self.guard:
-            if self.out is not None and self.out - self.lease + LATE < now:
-                self.reserved = 0  # it should be back: its connection may have died in silence
+            if self._overdue(now):
+                self.reserved = 0
             self.asked = min(self._free, 1 if self.wary else MOST)
             return self.asked
 

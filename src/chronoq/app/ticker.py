@@ -79,10 +79,10 @@ class Ticker:
             self.lock.release(lease)
 
     def _lead(self, now: datetime) -> datetime:
-        """Hold or take the lock; the next try is due after a third of its life."""
-        third = self.ttl / 3
-        if self.lease is not None and self.renewed is not None and now < self.renewed + third:
-            return self.renewed + third
+        """Hold or take the lock. It is renewed after half of its life; who has none tries after a third."""
+        half = self.ttl / 2
+        if self.lease is not None and self.renewed is not None and now < self.renewed + half:
+            return self.renewed + half
         held = self.lease and self.lock.renew(self.lease, ttl=self.ttl, now=now)
         lease = held or self.lock.acquire(LOCK, owner=self.owner, ttl=self.ttl, now=now)
         if lease and not self.lease:
@@ -92,7 +92,7 @@ class Ticker:
         elif self.lease and not lease:
             self._depose()
         self.lease, self.renewed = lease, now
-        return now + third
+        return now + (half if lease else self.ttl / 3)
 
     def _depose(self) -> None:
         log.warning("⚠ %s leads no more: another scheduler took over", self.owner)

@@ -53,9 +53,10 @@ class RedisLife:
 
     def _run(self, entry: Call[Any], id: str, until: int, now: datetime) -> Any:
         """Whoever lives takes those off the list who do not: who only looks need not be allowed to write."""
-        tidy: Command[Any] = Command(("ZREMRANGEBYSCORE", self.keys.processes, "-inf", to_ms(now)), bool)
-        listed: Call[Any] = Call(self.scripts["enlist"], (self.keys.processes,), (until, id), bool)
-        operations: list[Operation[Any]] = [entry, tidy, listed, *self.names.again()]
+        listed: Call[Any] = Call(
+            self.scripts["enlist"], (self.keys.processes,), (until, id, to_ms(now)), bool
+        )
+        operations: list[Operation[Any]] = [entry, listed, *self.names.again()]
         return self.wire.run_all(operations)[0]
 
 
