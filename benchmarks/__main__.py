@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -143,7 +144,7 @@ def report(lab: Lab, runs: Runs, failures: dict[str, str], *, took: float) -> di
         }
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": command(sys.argv[1:]),
         "took_seconds": round(took),
         "machine": {"python": platform.python_version(), "cores": cores(), "system": platform.system()},
         "server": lab.version,
@@ -187,6 +188,11 @@ def thinned(found: list[float], most: int = 200) -> list[float]:
     return (
         [round(found[int(at * len(found) / most)], 3) for at in range(most)] if len(found) > most else found
     )
+
+
+def command(argv: list[str]) -> str:
+    """What was measured, without where it was kept."""
+    return re.sub(r" --save[= ]\S+", "", " ".join(["python -m benchmarks", *argv]))
 
 
 def cores() -> int:

@@ -54,7 +54,8 @@ app = Scheduler(sys.argv[1])
 double = app.add_task(lambda number: 2 * number, name="double")
 first, second = double.enqueue(1), double.enqueue(2)
 threading.Thread(target=first.result, daemon=True).start()
-eventually(lambda: app.client.listener.running)  # in the parent
+ear = app.backend.queue.ear
+eventually(lambda: ear._channels and ear._alone.locked())  # its listener waits for an answer, with the ear's lock held
 come, go = os.pipe()
 if not (child := os.fork()):
     signal.alarm(20)

@@ -134,7 +134,7 @@ def a_run_is_handed_over_twice(world: World) -> None:
     world.patch(Fetcher, "_give", lambda self, *given: (give(self, *given), give(self, *given)))
 
 
-@bends("queue", "promote", "Q3")
+@bends("queue", "promote", "Q3", near=2)
 def promotion_drops_a_job(true: Bend, shelves: Any, queues: Any, **kw: Any) -> Any:
     for queue in queues:
         for key in [key for key, due in shelves[queue].delayed.items() if due <= kw["now"]][:1]:

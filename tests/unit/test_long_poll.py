@@ -377,11 +377,13 @@ def test_a_wait_begins_when_it_has_its_slots() -> None:
     assert run.until == bench.now + LONGEST + LEASE
 
 
-def test_while_it_is_out_the_fetcher_looks_half_as_often() -> None:
+def test_while_it_is_out_the_fetcher_looks_when_it_has_to_be_back() -> None:
     bench = Bench()
     assert bench.fetcher.step(bench.now) == bench.now + POLL
     assert out(bench)
-    assert bench.fetcher.step(bench.now) == bench.now + 2 * POLL
+    for heard in (True, False):
+        bench.fetcher.heard = heard
+        assert bench.fetcher.step(bench.now) == bench.now + S + LATE
 
 
 def test_while_it_is_out_and_nothing_is_due_its_looks_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,6 +395,9 @@ def test_while_it_is_out_and_nothing_is_due_its_looks_are_enough(monkeypatch: py
     assert bench.fetcher.reserve(1, LONGEST + LEASE, bench.clock)
     bench.clock.advance(S)
     assert bench.fetch() == 2 * S, "then something is due"
+    bench.fetcher.awaited = None
+    assert bench.fetch() == LONGEST + LATE - S, "then it should be back"
+    bench.fetcher.awaited = bench.now + 2 * S
     assert claim.call_count == 0
     bench.clock.advance(2 * S)
     bench.fetch()
@@ -402,7 +407,7 @@ def test_while_it_is_out_and_nothing_is_due_its_looks_are_enough(monkeypatch: py
     assert claim.call_count == 2, "what has ended is settled at once"
     bench.fetch()
     assert claim.call_count == 2
-    bench.clock.advance(LATE)
+    bench.clock.advance(LONGEST + LATE - 3 * S)
     bench.fetch()
     assert claim.call_count == 3, "it should be back by now"
 
@@ -427,7 +432,7 @@ def test_the_fetcher_claims_in_its_place_when_it_is_late() -> None:
     bench.put("a")
     bench.fetch()
     assert waiting(bench) == []
-    bench.clock.advance(S + LATE)
+    bench.clock.advance(S + LATE - MS)
     bench.fetch()
     assert waiting(bench) == []
     bench.clock.advance(MS)

@@ -113,9 +113,8 @@ class Fetcher:
             return self._isolate(now)
         self._unburden(now)
         self._return(now)
-        if self._looked_for(now):
-            rest = self._rest(now)
-            return min(self.awaited or rest, rest)
+        if (back := self._looked_for(now)) is not None:
+            return min(self.awaited or back, back)
         free = self._ask(now)
         # a claim of none takes in what is fresh, and has others hear of what is due, the long poll too
         if not (free or self.heard or self.fresh or self.out):
@@ -145,15 +144,13 @@ class Fetcher:
         self.awaited, rest = following, self._rest(now)
         return min(following or rest, rest)
 
-    def _looked_for(self, now: datetime) -> bool:
-        """Whether the long poll is out, and with nothing in hand and nothing about to come due its looks are enough."""
-        quiet = self.hands.empty and not (self.heard or self.fresh or self.wary)
-        soon = self.awaited is not None and self.awaited <= now
-        return quiet and not soon and self.out is not None and not self._overdue(now)
-
-    def _overdue(self, now: datetime) -> bool:
-        """Whether the long poll should be back: its connection may have died in silence."""
-        return self.out is not None and self.out - self.lease + LATE < now
+    def _looked_for(self, now: datetime) -> datetime | None:
+        """When the long poll has to be back, if its looks are enough until then: nothing is in hand, nothing was
+        heard, and nothing is about to come due."""
+        back = self._back
+        if back is None or back <= now or not self.hands.empty or self.heard or self.fresh or self.wary:
+            return None
+        return None if self.awaited is not None and self.awaited <= now else back
 
     def _waited_enough(self, now: datetime) -> bool:
         """Whether one with nothing in hand no longer waits for what it may have been granted besides."""
@@ -174,7 +171,8 @@ class Fetcher:
     def _ask(self, now: datetime) -> int:
         """How many to claim now; the long poll counts them as taken."""
         with self.guard:
-            if self._overdue(now):
+            back = self._back
+            if back is not None and back <= now:
                 self.reserved = 0
             self.asked = min(self._free, 1 if self.wary else MOST)
             return self.asked
@@ -237,8 +235,15 @@ class Fetcher:
             self.queue.release([run.claim for run in late], now=now)
 
     def _rest(self, now: datetime) -> datetime:
-        """The next look, when nothing calls for one before. The long poll looks too."""
-        return self._moved + PATIENCE if self._full else now + (2 * POLL if self.out else POLL)
+        """The next look, when nothing calls for one before. The long poll looks too, when it is back."""
+        back = self._back
+        return self._moved + PATIENCE if self._full else back if back and back > now else now + POLL
+
+    @property
+    def _back(self) -> datetime | None:
+        """When the long poll has to be back, while it is out. Later, its connection may have died in silence."""
+        out = self.out
+        return None if out is None else out - self.lease + LATE
 
     @property
     def _full(self) -> bool:

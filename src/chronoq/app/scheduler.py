@@ -52,6 +52,8 @@ class SchedulerService:
             "sweeper": sweeper,
         }
         self.loops = {name: Loop(name, actor, backend.clock, self.trouble) for name, actor in actors.items()}
+        # a lock that could not be renewed has to be, before its other half is over
+        self.loops["ticker"].longest_pause = self.settings.lock_ttl / 6
 
     def start(self) -> None:
         for loop in self.loops.values():

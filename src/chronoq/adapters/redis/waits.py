@@ -15,6 +15,7 @@ from chronoq.adapters.redis.grants import Grants
 from chronoq.adapters.redis.recall import Recall
 from chronoq.adapters.redis.server import Server
 from chronoq.domain.errors import BackendError
+from chronoq.domain.forks import begin_anew
 from chronoq.domain.identity import JobId
 from chronoq.domain.ports import Claimed
 
@@ -22,7 +23,7 @@ LONGEST_BLOCK = timedelta(seconds=10)
 """One blocking command waits no longer, so that a connection which died in silence is noticed."""
 
 
-@define
+@define(eq=False)
 class Ear:
     """One subscription, which grows with what is asked for; for one caller at a time."""
 
@@ -32,6 +33,13 @@ class Ear:
     _channels: set[str] = field(factory=set, init=False)
     _heard: list[tuple[str, bytes]] = field(factory=list, init=False)
     _alone: Lock = field(factory=Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        begin_anew(self)
+
+    def in_child(self) -> None:
+        """After a fork: whoever listens in the parent holds the lock, and would for ever."""
+        self._alone = Lock()
 
     def listen(self, channels: Sequence[str], timeout: timedelta) -> list[tuple[str, bytes]]:
         """Messages with their channels; [] after `timeout`, or at once after subscribing to something new."""
