@@ -20,7 +20,7 @@ from chronoq.domain.lease import Kind
 from chronoq.domain.lease import Process as Card
 from chronoq.domain.ports import Backend
 from chronoq.domain.time import ZERO
-from tests.simulator.hub import Alarm, Hub, Process, running
+from tests.simulator.hub import Alarm, Gate, Hub, Process, running
 from tests.simulator.wire import Wire
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ class WorkerProcess(Process):
         worker.threads.runner.chance = lambda: 0.5
         self.slots = Slots(world, self, worker, settings.concurrency)
         worker.fetcher.threads = self.slots
+        worker.fetcher.guard = Gate(world.hub)  # type: ignore[assignment]
         self.last_words = self._drop
         for beat in BEATS:
             loop = worker.loops[beat]

@@ -235,3 +235,24 @@ class Hub:
                 return None
         self.at_once += 1
         return nearest[int(self.chance.random() * len(nearest))]
+
+
+class Gate:
+    """A `threading.Condition` for strands, of which one at a time goes on."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.alarm = Alarm()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def notify(self) -> None:
+        self.alarm.set()
+
+    def wait_for(self, done: Callable[[], bool], timeout: float) -> None:
+        end = self.hub.now + timedelta(seconds=timeout)
+        while not done() and self.hub.now < end:
+            self.alarm.clear()
+            self.hub.sleep(end - self.hub.now, self.alarm)
