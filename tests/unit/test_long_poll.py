@@ -380,10 +380,29 @@ def test_a_wait_begins_when_it_has_its_slots() -> None:
 def test_while_it_is_out_the_fetcher_looks_when_it_has_to_be_back() -> None:
     bench = Bench()
     assert bench.fetcher.step(bench.now) == bench.now + POLL
-    assert out(bench)
+    assert bench.fetcher.reserve(1, LONGEST + LEASE, bench.clock)
     for heard in (True, False):
         bench.fetcher.heard = heard
-        assert bench.fetcher.step(bench.now) == bench.now + S + LATE
+        assert bench.fetcher.step(bench.now) == bench.now + LONGEST + LATE > bench.now + POLL
+
+
+def test_while_it_is_out_what_was_granted_to_the_fetcher_does_not_wait_for_it() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.fetcher.heard = False
+    bench.fetcher.fresh = bench.take()
+    assert bench.fetcher.reserve(1, LONGEST + LEASE, bench.clock)
+    bench.fetch()
+    assert waiting(bench) == ["a"]
+
+
+def test_while_it_is_out_a_wary_fetcher_still_looks_for_more_of_a_crowd() -> None:
+    bench = Bench()
+    assert bench.fetcher.reserve(1, LONGEST + LEASE, bench.clock)
+    bench.fetcher.heard, bench.fetcher.wary = False, True
+    bench.put("a")
+    bench.fetch()
+    assert waiting(bench) == ["a"]
 
 
 def test_while_it_is_out_and_nothing_is_due_its_looks_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,20 @@
 
 import logging
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from attrs import evolve, frozen
 
 from chronoq.adapters.memory import open_backend
+from chronoq.app.scheduler import SchedulerService
 from chronoq.app.ticker import AGAIN, REFRESH, TRIES, Ticker
+from chronoq.config import Settings
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.identity import ScheduleId
 from chronoq.domain.job import State
+from chronoq.domain.lease import Kind, Process
 from chronoq.domain.ports import LockPort, StorePort
 from chronoq.domain.rhythm import Rhythm, every, once
 from chronoq.domain.rhythm_base import Spec
@@ -171,6 +175,7 @@ def test_a_standby_takes_over_within_the_locks_life() -> None:
     first = office.first.lease.token
     died = office.now
     rest = office.settle_down(office.second)
+    assert rest == TTL / 3
     while not office.second.leader:
         office.clock.advance(rest)
         rest = office.settle_down(office.second)
@@ -416,3 +421,20 @@ def test_each_job_that_a_schedule_makes_is_a_line_of_the_log(caplog: pytest.LogC
     office.settle_down(office.first)
     assert "♔ first leads (term " in caplog.text
     assert f"⏱ tick  {office.made()[0]}" in caplog.text
+
+
+def test_a_leader_in_an_outage_tries_again_each_sixth_of_its_locks_life() -> None:
+    clock, lock = ManualClock(start=NOW), Outage(open_backend().lock)
+    backend = evolve(open_backend(), clock=clock, lock=lock)
+    settings = Settings()
+    card = Process("first", Kind.SCHEDULER, "here", 1, NOW, "0")
+    loop = SchedulerService(backend, settings, card).loops["ticker"]
+    loop.turn()
+    over, tries = clock.now() + settings.lock_ttl, list[datetime]()
+    lock.fail()
+    clock.advance(settings.lock_ttl / 2)
+    while clock.now() < over:
+        tries.append(clock.now())
+        clock.advance(loop.turn() - clock.now())
+    assert len(tries) > 3
+    assert max(after - before for before, after in pairwise([*tries, over])) <= settings.lock_ttl / 6

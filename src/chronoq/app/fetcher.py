@@ -95,7 +95,8 @@ class Fetcher:
     """Whether no step will be taken any more."""
 
     def step(self, now: datetime) -> datetime:
-        """Settle and claim what fits; the next look is due with the next delayed job, at `POLL` at the latest."""
+        """Settle and claim what fits. The next look is due with the next delayed job; at `POLL` at the latest, or
+        when the long poll has to be back."""
         if self.stopping and self._waited_enough(now):
             self.drained.set()
             return now + POLL
