@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from hiredis import pack_command
 from redis.exceptions import ConnectionError as ConnectionEnded
@@ -52,7 +52,7 @@ class Wire:
 
     def run(self, operation: Operation[T]) -> T:
         """The answer to one operation. Alone, and of a script that the server knows, it needs half of the work."""
-        if self.confirmation is not None or _text_of(operation, self._brought):
+        if self.confirmation is not None or _brings_text(operation, self._brought):
             return self.run_all([operation])[0]
         try:
             reply = self._lone(operation)
@@ -299,7 +299,7 @@ def _reply(connection: Line) -> Any:
         return error
 
 
-def _text_of(operation: Operation[Any], brought: set[str]) -> bool:
+def _brings_text(operation: Operation[Any], brought: set[str]) -> TypeGuard[Call[Any]]:
     """Whether its script's text has to come with it."""
     return isinstance(operation, Call) and operation.script.sha not in brought
 
@@ -307,7 +307,7 @@ def _text_of(operation: Operation[Any], brought: set[str]) -> bool:
 def _in_full(operations: Iterable[Operation[Any]], brought: set[str]) -> Iterator[Sequence[Word]]:
     """The calls, of which the first of each script brings its text, unless that was brought before."""
     for one in operations:
-        if isinstance(one, Call) and one.script.sha not in brought:
+        if _brings_text(one, brought):
             brought.add(one.script.sha)
             yield one.words_in_full
         else:
