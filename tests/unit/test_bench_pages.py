@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from benchmarks import chart, page
+from benchmarks.__main__ import command, rival
+from benchmarks.budget import Figure, Rival
 
 
 def run(**values: float) -> dict[str, Any]:
@@ -81,3 +83,26 @@ def test_each_figure_with_peers_and_each_histogram_is_a_drawing(saved: Path, tmp
     assert set(drawn) == {"drain_threads.svg", "idle_start.svg"}
     texts = [each.text for each in drawn["drain_threads.svg"].iter() if each.text]
     assert {"huey", "chronoq, threads", "raw loop", "2,500"} <= set(texts)
+
+
+FACTS = {
+    "huey": {"ON_KILL": "lost (taken from the queue before it runs)"},
+    "taskiq": {"ON_KILL": "again"},
+    "arq": {"ON_KILL": "again"},
+}
+MS = {"chronoq_sqlite": [0.1], "huey": [0.5, 9.0, 0.5], "taskiq": [2.0], "arq": [4.0]}
+
+
+@pytest.mark.parametrize(("every", "best", "times"), [(True, "huey", 0.5), (False, "taskiq", 2.0)])
+def test_the_floor_is_the_best_peer_of_the_run_that_counts(every: bool, best: str, times: float) -> None:
+    figure = Figure("start", "ms", more=False, rival=Rival(every=every))
+    found = rival(figure, run(value=1.0), MS, FACTS)
+    assert found == {"name": best, "times": times, "floor": 1, "instead": True}
+    assert rival(figure, run(value=1.0), {"chronoq_sqlite": [0.1]}, FACTS) is None, "nobody else took part"
+
+
+def test_what_was_measured_is_told_without_the_place_where_it_is_kept() -> None:
+    assert (
+        command(["--quick", "--save", "/somewhere/a.json", "-o", "json"])
+        == "python -m benchmarks --quick -o json"
+    )
