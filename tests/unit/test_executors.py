@@ -185,11 +185,11 @@ class Instant(Pace):
 def test_where_jobs_end_at_once_one_thread_goes_on_alone(shop: Shop) -> None:
     shop.hands.pace = Instant()
     alone = list[bool]()
-    shop.registry.add(TaskDef("note", lambda key: alone.append(shop.threads.alone.is_set()), "default"))
+    shop.registry.add(TaskDef("note", lambda key: alone.append(shop.threads.alone), "default"))
     shop.threads.give([shop.run(f"j{number}", "note") for number in range(500)])
     eventually(lambda: len(shop.hands.outbox) == 500)
     assert any(alone)
-    eventually(lambda: not shop.threads.alone.is_set())
+    eventually(lambda: not shop.threads.alone)
 
 
 def test_a_job_among_them_that_does_not_end_holds_up_no_other(shop: Shop) -> None:
@@ -244,7 +244,8 @@ def unwatched(threads: Threads) -> Iterator[None]:
     """Its threads, and nobody who looks after the one that goes on alone."""
     for slot in range(threads.slots):
         threads.current[slot] = None
-        threading.Thread(target=threads._work, args=(slot,), daemon=True).start()
+        threads.free.append(slot)
+        threading.Thread(target=threads._work, daemon=True).start()
     yield
     threads.stop()
 
@@ -257,15 +258,15 @@ def trials(threads: Threads, runs: int, *, shown: bool = False) -> list[int]:
     pace, found = threads.runner.hands.pace, list[int]()
     for number in range(1, runs + 1):
         threads.begun += 1
-        if not threads.alone.is_set():
+        if not threads.alone:
             threads._part(0)
-            if threads.alone.is_set():
+            if threads.alone:
                 found.append(number)
         if not shown:
             pace.delay = pace.LONG
-            threads.alone.clear()  # as the watch does
+            threads.alone = False  # as the watch does
     pace.delay = pace.LONG
-    threads.alone.clear()
+    threads.alone = False
     return found
 
 
@@ -287,6 +288,124 @@ def test_nothing_is_tried_where_runs_are_long() -> None:
     shop = Shop(1)
     shop.hands.pace.mean = 2 * Pace.SHORT
     assert trials(shop.threads, 8 * LEAST) == []
+
+
+def lending(shop: Shop, run: Run) -> threading.Thread:
+    """A thread of its own that lends itself for a run."""
+    thread = threading.Thread(target=shop.threads.run_here, args=(run,))
+    thread.start()
+    return thread
+
+
+def test_a_run_in_a_lent_thread_runs_there(shop: Shop) -> None:
+    by = list[int]()
+    shop.registry.add(TaskDef("note", lambda key: by.append(threading.get_ident()), "default"))
+    assert shop.threads.run_here(shop.run("a", "note"))
+    assert by == [threading.get_ident()]
+    assert len(shop.hands.outbox) == 1
+
+
+def test_a_lent_thread_takes_a_slot_and_starts_nothing_before_what_waits() -> None:
+    shop = Shop(1)
+    shop.threads.start()
+    lent = lending(shop, shop.run("lent"))
+    eventually(lambda: shop.begun == ["lent"])
+    assert not shop.threads.run_here(shop.run("no slot is free"))
+    shop.threads.give([shop.run("given")])
+    eventually(lambda: shop.threads.bell.empty())  # its thread is awake, and finds no slot
+    assert shop.begun == ["lent"]
+    shop.go_on.set()
+    lent.join(20)
+    eventually(lambda: shop.begun == ["lent", "given"])
+    eventually(lambda: len(shop.threads.free) == 1)
+    shop.threads.waiting.append(shop.run("waits"))
+    assert not shop.threads.run_here(shop.run("behind it"))
+    shop.threads.stop()
+
+
+def test_a_lent_thread_is_relieved_once_when_its_run_takes_longer_than_a_moment(shop: Shop) -> None:
+    relieved = list[int]()
+    shop.threads.relieve = lambda: relieved.append(threading.get_ident())
+    lent = lending(shop, shop.run("long"))
+    eventually(lambda: relieved)
+    assert shop.threads.lent is None
+    second = lending(shop, claimed(shop, "other", "brief"))  # the one that took over lends itself, too
+    second.join(20)
+    shop.go_on.set()
+    lent.join(20)
+    assert len(relieved) == 1
+    assert shop.threads.lent is None
+    eventually(lambda: len(shop.threads.free) == 2)
+
+
+def claimed(shop: Shop, key: str, task: str) -> Run:
+    shop.registry.add(TaskDef(task, lambda key: None, "default"))
+    return shop.run(key, task)
+
+
+def test_the_end_of_a_run_whose_thread_was_relieved_leaves_the_watch_over_the_next_alone(shop: Shop) -> None:
+    relieved = list[int]()
+    shop.threads.relieve = lambda: relieved.append(1)
+    also = threading.Event()
+    shop.registry.add(TaskDef("also", lambda key: also.wait(20), "default"))
+    first = lending(shop, shop.run("long"))
+    eventually(lambda: len(relieved) == 1)
+    with shop.threads.guard:  # nobody is relieved meanwhile
+        second = lending(shop, shop.run("next", "also"))
+        eventually(lambda: shop.threads.lent is not None)
+        shop.go_on.set()
+    first.join(20)
+    eventually(lambda: len(relieved) == 2)
+    also.set()
+    second.join(20)
+
+
+def test_a_task_that_held_up_a_lent_thread_is_left_to_others_ever_longer(shop: Shop) -> None:
+    relieved = threading.Event()
+    shop.threads.relieve = relieved.set
+    given = list[int]()
+    for turn in range(3):
+        shop.go_on.clear()
+        relieved.clear()
+        lent = lending(shop, shop.run(f"long {turn}"))
+        assert relieved.wait(20)
+        shop.go_on.set()
+        lent.join(20)
+        given.append(0)
+        while not shop.threads.run_here(claimed(shop, f"{turn}, {given[-1]}", "other")):
+            given[-1] += 1
+        while shop.threads._is_shy(shop.run(f"again {turn}, {given[-1]}")):
+            given[-1] += 1
+    assert given == [8, 16, 32], "others of its task, and none of any other"
+
+
+def test_a_task_that_ended_soon_in_a_lent_thread_is_no_longer_shy(shop: Shop) -> None:
+    shop.go_on.set()
+    shop.threads.shy["wait"] = 0, 512
+    eventually(lambda: shop.threads.run_here(shop.run("soon")))
+    assert not shop.threads.shy
+
+
+def test_a_lent_thread_that_nobody_can_relieve_comes_back_by_itself(shop: Shop) -> None:
+    tries = list[int]()
+
+    def relieve() -> None:
+        tries.append(1)
+        raise RuntimeError("can't start new thread")
+
+    shop.threads.relieve = relieve
+    lent = lending(shop, shop.run("long"))
+    eventually(lambda: len(tries) > 1)
+    shop.go_on.set()
+    lent.join(20)
+    assert shop.threads.lent is None
+    shop.threads.relieve = tries.clear  # the watch goes on
+    shop.go_on.clear()
+    shop.threads.shy.clear()
+    lent = lending(shop, shop.run("another"))
+    eventually(lambda: not tries)
+    shop.go_on.set()
+    lent.join(20)
 
 
 def test_threads_end_when_they_are_stopped() -> None:

@@ -18,6 +18,7 @@ from chronoq.domain.ports import Claimed
 from chronoq.domain.retry import Failure
 from chronoq.domain.time import MS
 from chronoq.domain.verdict import Retry
+from chronoq.testing.virtual import Inline
 from tests.servers import eventually
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, S, job
@@ -60,6 +61,54 @@ def test_what_it_brings_is_handed_over_at_once() -> None:
     assert waiting(bench) == ["a"], "one of each queue, whatever else there is"
     (run,) = bench.hands.held
     assert run.until == bench.now + LONGEST + LEASE
+
+
+def test_what_it_brings_alone_runs_in_its_own_thread_if_that_is_no_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lent = list[str]()
+
+    def run_here(inline: Inline, run: Run) -> bool:
+        lent.append(run.claim.id.key)
+        return run.claim.id.key != "long"
+
+    monkeypatch.setattr(Inline, "run_here", run_here)
+    bench = Bench(queues=["default", "other"])
+    for keys in (["short"], ["long"], ["one", "of two"]):
+        come_home(bench, *keys)
+    assert lent == ["short", "long"]
+    assert waiting(bench) == ["long", "one", "of two"]
+
+
+def test_a_job_that_it_runs_and_that_takes_long_holds_up_no_other() -> None:
+    app = Scheduler()
+    begun, held = list[str](), Event()
+
+    def work(key: str, *, wait: bool) -> None:
+        begun.append(key)
+        if wait:
+            held.wait(20)
+
+    task = app.add_task(work, name="work")
+    worker = app.worker(["default"])
+    worker.start()
+    ear = worker.loops["ear"]
+    try:
+        eventually(lambda: worker.fetcher.out is not None)
+        first = ear.thread
+        task.enqueue("long", wait=True)
+        eventually(lambda: ear.thread is not first)
+        eventually(lambda: worker.fetcher.out is not None)  # the new one listens
+        task.enqueue("next", wait=False)
+        eventually(lambda: begun == ["long", "next"])
+        held.set()
+        assert first is not None
+        first.join(20)
+        assert not first.is_alive()
+        eventually(lambda: worker.hands.done == 2)
+    finally:
+        held.set()
+        assert worker.stop()
 
 
 def test_it_stands_aside_for_what_it_brought_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,46 @@ def test_the_end_waits_for_the_steps_that_are_under_way_but_not_for_an_ear() -> 
     loops[1].join()
 
 
+def test_a_loop_that_is_relieved_goes_on_in_a_new_thread_and_the_old_one_ends_after_its_step() -> None:
+    inside, go_on, by = threading.Event(), threading.Event(), list[threading.Thread]()
+
+    def what(now: datetime) -> datetime:
+        by.append(threading.current_thread())
+        if len(by) == 1:
+            inside.set()
+            go_on.wait(10)
+        return now + (timedelta(hours=1) if len(by) == 2 else timedelta(0))
+
+    loop = Loop("it", Doing(what), SystemClock())
+    loop.start()
+    assert inside.wait(10)
+    loop.relieve()
+    eventually(lambda: len(by) == 2)
+    assert by[1] is loop.thread
+    go_on.set()
+    by[0].join(10)
+    assert not by[0].is_alive()
+    assert len(by) == 2
+    loop.stop()
+    loop.join()
+
+
+def test_a_loop_that_no_thread_can_be_had_for_goes_on_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loop = Loop("it", Doing(lambda now: now + timedelta(hours=1)), SystemClock())
+    loop.start()
+    before = loop.thread
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            loop.relieve()
+    assert loop.thread is before
+    loop.stop()
+    loop.join()
+
+
 def test_what_fails_when_the_end_was_asked_for_is_nobodys_trouble(caplog: pytest.LogCaptureFixture) -> None:
     loop = Loop("it", fails(BackendError("closed")), ManualClock())
     loop.stop()

@@ -23,6 +23,9 @@ MOMENT = 0.002
 LEAST, MOST = 500, 16_000
 """How many runs go on side by side before it is tried again whether they had better run one after the other."""
 
+SHYEST = 1000
+"""How many runs of a task are left to others, at the most, after it held up a thread that had lent itself."""
+
 
 class Executor(Protocol):
     def start(self) -> None: ...
@@ -45,15 +48,26 @@ class Executor(Protocol):
         ...
 
 
+class Host(Executor, Protocol):
+    """One that may borrow its caller's thread."""
+
+    def run_here(self, run: Run) -> bool:
+        """Run it now, in the caller's thread. False: better `give` it."""
+        ...
+
+
 @define
 class Threads:
-    """`slots` threads that take runs from one queue.
+    """Threads that take runs from one queue, and run `slots` of them at a time.
 
     A thread is woken by a ring of the bell, and goes on until nothing waits. Each that starts a run while
     others wait rings for one more, so that short runs cost no ring each, and a long one holds up none.
 
     Where runs take no time at all, threads would only take the interpreter from each other. Then one goes
     on alone, and a watch rings for another as soon as no run has begun for a moment.
+
+    A caller may lend its own thread for a short run, which takes less time than it takes to wake another
+    thread. The watch has it relieved of whatever else it does if the run takes longer than a moment.
     """
 
     runner: Runner
@@ -61,42 +75,62 @@ class Threads:
     waiting: deque[Run] = field(factory=deque)
     bell: "SimpleQueue[bool]" = field(factory=SimpleQueue)
     """True: there is something to do. False: end."""
+    free: deque[int] = field(factory=deque)
+    """Slots that nobody has. Whoever gives one back looks for what waits."""
     begun: int = 0
     """How many runs have begun, more or less: whether it grows is what counts."""
-    alone: threading.Event = field(factory=threading.Event)
-    """Set while one thread goes on alone."""
+    alone: bool = False
+    """Whether one thread goes on alone."""
     lone: int = 0
     """Its slot."""
+    lent: Run | None = None
+    """What runs in a caller's thread that was not relieved so far."""
+    relieve: Callable[[], None] = lambda: None
+    """Have another thread do what the lent one does else; that one ends with its run."""
+    shy: dict[str, tuple[int, int]] = field(factory=dict)
+    """Tasks that held up a lent thread: how many of their runs are still to be given, and how many it was."""
+    watched: "SimpleQueue[bool]" = field(factory=SimpleQueue)
+    """True: there is something to watch. False: end."""
     guard: threading.Lock = field(factory=threading.Lock)
-    """Held to go on alone, which one does at a time."""
+    """Held to go on alone, which one does at a time, and to end or relieve a thread that was lent."""
     tried: int = 0
     """How many runs had begun at the last trial."""
     patience: int = LEAST
     """How many begin between two trials."""
-    stopped: bool = False
     current: dict[int, Run | None] = field(factory=dict)
 
     def start(self) -> None:
-        for slot in range(self.slots):
-            self.current[slot] = None
-            threading.Thread(
-                target=self._work, args=(slot,), name=f"chronoq-runner-{slot}", daemon=True
-            ).start()
+        self.current = dict.fromkeys(range(self.slots))
+        self.free.extend(self.current)
+        for number in range(self.slots):
+            threading.Thread(target=self._work, name=f"chronoq-runner-{number}", daemon=True).start()
         threading.Thread(target=self._watch, name="chronoq-watch", daemon=True).start()
 
     def give(self, runs: list[Run]) -> None:
         for run in runs:
             run.on_thread = True
         self.waiting.extend(runs)
-        if not self.alone.is_set():
+        if not self.alone:
             self._ring()
+
+    def run_here(self, run: Run) -> bool:
+        if (self.shy and self._is_shy(run)) or self.waiting or (slot := self._slot()) is None:
+            return False
+        run.on_thread, self.lent = True, run
+        self._have_watched()
+        self._run(slot, run)
+        with self.guard:
+            if self.lent is run:
+                self.lent = None
+                self.shy.pop(run.claim.job.task, None)
+        self._leave(slot)
+        return True
 
     def take_back(self) -> list[Run]:
         return _all(self.waiting)
 
     def stop(self) -> None:
-        self.stopped = True
-        self.alone.set()
+        self.watched.put(False)
         for _ in range(self.slots):
             self.bell.put(False)
 
@@ -112,24 +146,50 @@ class Threads:
         runs = list(self.current.values())
         return bool(runs) and all(run is not None and run.given_up for run in runs)
 
-    def _work(self, slot: int) -> None:
+    def _work(self) -> None:
         while self.bell.get():
+            if (slot := self._slot()) is None:
+                continue
             run: Run | None = None
             while (run := self._next(slot, run)) is not None:
-                self.current[slot] = run
-                self.runner.run(run)
-                self.current[slot] = None
-                if run.given_up or run.stopping:
-                    self.runner.hands.changed()  # a slot that counted as taken is free again
+                self._run(slot, run)
+            self._leave(slot)
+
+    def _run(self, slot: int, run: Run) -> None:
+        self.current[slot] = run
+        self.runner.run(run)
+        self.current[slot] = None
+        if run.given_up or run.stopping:
+            self.runner.hands.changed()  # a slot that counted as taken is free again
+
+    def _slot(self) -> int | None:
+        """One of those that are free, to be given back by `_leave`."""
+        try:
+            return self.free.popleft()
+        except IndexError:
+            return None
+
+    def _leave(self, slot: int) -> None:
+        """A thread that found no slot free left what waits to whoever has one."""
+        self.free.append(slot)
+        if self.waiting and not self.alone:
+            self._ring()
+
+    def _is_shy(self, run: Run) -> bool:
+        """Whether it is left to others, as one of its task held up a lent thread a short while ago."""
+        left, many = self.shy.get(run.claim.job.task, (0, 0))
+        if left:
+            self.shy[run.claim.job.task] = left - 1, many
+        return left > 0
 
     def _next(self, slot: int, last: Run | None) -> Run | None:
         """The next run; it starts when `last` has ended, which saves a look at the clock."""
-        alone = self.alone.is_set()
+        alone = self.alone
         if alone and self.lone != slot:
             return None  # another goes on alone: it takes them all
         run = self._first()
         if run is None and alone:
-            self.alone.clear()  # from here on whoever gives rings; what was given before is taken here
+            self.alone = False  # from here on whoever gives rings; what was given before is taken here
             run = self._first()
         if run is None:
             return None
@@ -144,9 +204,9 @@ class Threads:
         """More is waiting: go on alone if that ends at once, else have another take a part of it."""
         if self.runner.hands.pace.instant or self._trial():
             with self.guard:
-                if not self.alone.is_set():
-                    self.lone = slot
-                    self.alone.set()
+                if not self.alone:
+                    self.lone, self.alone = slot, True
+            self._have_watched()
         else:
             self._ring()
 
@@ -174,17 +234,38 @@ class Threads:
         except IndexError:
             return None
 
+    def _have_watched(self) -> None:
+        if self.watched.empty():
+            self.watched.put(True)
+
     def _watch(self) -> None:
-        """While one thread goes on alone, look now and then whether it does."""
-        while not self.stopped:
-            self.alone.wait()
-            seen = self.begun
+        """While one thread goes on alone, or one is lent, look now and then whether it goes on."""
+        while self.watched.get():
+            seen, lent = self.begun, self.lent
             sleep(MOMENT)
-            if self.begun == seen or not self.runner.hands.pace.instant:
-                self.alone.clear()
+            if lent is not None:
+                self._relieve(lent)
+            if self.alone and (self.begun == seen or not self.runner.hands.pace.instant):
+                self.alone = False
                 if self.waiting:
                     self._ring()
                 self.runner.hands.through.set()  # one takes long: nobody waits for the end of all
+            if self.alone or self.lent is not None:
+                self._have_watched()
+
+    def _relieve(self, lent: Run) -> None:
+        """Let the thread go that has been running this for a moment, and spare it others of its task."""
+        with self.guard:
+            if self.lent is not lent:
+                return
+            with suppress(
+                RuntimeError
+            ):  # the system gives us no thread more: whoever lends it comes back late
+                self.relieve()
+                self.lent = None
+            task = lent.claim.job.task
+            many = min(2 * self.shy.get(task, (0, 4))[1], SHYEST)
+            self.shy[task] = many, many
 
 
 def _all(waiting: deque[Run]) -> list[Run]:

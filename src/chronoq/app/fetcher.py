@@ -8,7 +8,7 @@ from threading import Condition, Event
 
 from attrs import Factory, define, field
 
-from chronoq.app.executors import Executor
+from chronoq.app.executors import Executor, Host
 from chronoq.app.hands import Hands, Run
 from chronoq.app.leased import leased
 from chronoq.app.settler import MOST, Settler
@@ -43,7 +43,7 @@ class Fetcher:
     queues: Sequence[str]
     hands: Hands
     registry: Registry
-    threads: Executor
+    threads: Host
     coroutines: Executor
     worker: str
     lease: timedelta
@@ -208,17 +208,17 @@ class Fetcher:
         runs = [self.hands.take(claim) for claim in claims]
         with self.guard:
             self.reserved, self.out = 0, None
-        places = [self._executor(run) for run in runs]
         # any thread may hand it over, but no suspect, and nothing to the processes, of which one makes new ones
-        plain = not any(run.claim.crashes for run in runs) and all(
-            one is not self.processes for one in places
-        )
+        plain, places = True, list[Executor]()
+        for run in runs:
+            places.append(self._executor(run))
+            plain = plain and not run.claim.crashes and places[-1] is not self.processes
         # asked after it was taken: whoever finds nothing in hand and decides by that has said so before
         if self.stopping or self._particular or not plain:
             self.brought.extend(runs)
             if self.ended:
                 self.give_up(clock.now())
-        elif runs:
+        elif len(runs) != 1 or places[0] is not self.threads or not self.threads.run_here(runs[0]):
             for run, place in zip(runs, places, strict=True):
                 place.give([run])
             self.fed = clock.now()

@@ -98,10 +98,21 @@ class Loop:
         if self.thread is not None and self.thread is not threading.current_thread():
             self.thread.join(None if timeout is None else timeout.total_seconds())
 
+    def relieve(self) -> None:
+        """Go on in a new thread. The one that is in a step ends after it. Errors: `RuntimeError`, there is none."""
+        before = self.thread
+        try:
+            self.start()
+        except RuntimeError:
+            self.thread = before
+            raise
+
     def run(self) -> None:
         while not self.stopped.is_set():
             self.wake.clear()
             rest = self.turn() - self.clock.now()
+            if self.thread not in (None, threading.current_thread()):
+                return
             if rest > ZERO:
                 # a pause after a failed step is slept out: jobs that end in an outage would wake the
                 # fetcher again and again, and each try makes the next pause longer

@@ -101,6 +101,7 @@ class Worker:
         runner.watch = self.loops["heart"].ring
         self.fetcher.listen = self.ear.wanted.set
         self.fetcher.breathe = self.hands.breathe
+        self.threads.relieve = self._relieve
 
     def start(self) -> None:
         self.threads.start()
@@ -156,6 +157,11 @@ class Worker:
         """The long poll hands something over: it listens again when the fetcher has looked."""
         self.ear.wanted.clear()
         self.fetcher.heard = True
+
+    def _relieve(self) -> None:
+        """What the long poll brought goes on in the ear's thread: somebody else listens from now on."""
+        self.loops["ear"].relieve()
+        self.loops["fetcher"].ring()
 
     def _heard(self, found: object) -> None:
         if isinstance(found, Claimed):

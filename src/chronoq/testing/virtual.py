@@ -38,6 +38,9 @@ class Inline:
             run.on_thread = True
         self.waiting.extend(runs)
 
+    def run_here(self, run: Run) -> bool:
+        return False
+
     def take_back(self) -> list[Run]:
         taken = list(self.waiting)
         self.waiting.clear()
