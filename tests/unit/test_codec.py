@@ -296,6 +296,7 @@ def test_other_values_are_read_as_they_were_written(value: object) -> None:
 @given(st.integers(-62_000_000_000_000_000, 253_402_300_799_999_999))
 def test_a_moment_is_exact_to_the_microsecond_before_and_after_any_shortcut(us: int) -> None:
     assert from_us(us) == EPOCH + timedelta(microseconds=us)
+    assert from_ms(us // 1000) == EPOCH + timedelta(milliseconds=us // 1000)
 
 
 def test_a_job_is_written_as_itself_whatever_was_written_before_it() -> None:

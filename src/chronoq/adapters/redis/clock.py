@@ -55,9 +55,10 @@ class RedisClock:
             offset, told = self._offset, self._told[1]
             grain = (offset + elapsed) // _GRAIN
             now = from_us(grain * _GRAIN)
-            if now > told:
-                self._told = (grain + 1) * _GRAIN - offset, now
-            return max(now, told)
+            if now <= told:
+                return told
+            self._told = (grain + 1) * _GRAIN - offset, now
+            return now
 
     def _start(self) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from chronoq.adapters.redis.calls import AT_ONCE, Call
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.words import Granted, grant, moment
+from chronoq.domain.job import Claim
 from chronoq.domain.ports import Claimed
 from chronoq.domain.time import to_ms
 
@@ -34,10 +35,16 @@ class Grants:
         return Call(self.server.scripts["claim"], places, args, grant, again=False, durable=True)
 
     def join(self, replies: Sequence[tuple[bytes, Sequence[Any]]], settled: Sequence[bool] = ()) -> Claimed:
-        nexts = [due for score, _ in replies if (due := moment(score)) is not None]
-        granted = [(queue, lists) for (queue, _), (_, lists) in zip(self.parts, replies, strict=True)]
-        claims = Granted(granted, self.server.records, worker=self.worker, until=self.until, now=self.now)
-        return Claimed(claims or (), min(nexts, default=None), tuple(settled))
+        nexts, granted = list[datetime](), list[tuple[str, Sequence[Any]]]()
+        for (queue, _), (score, lists) in zip(self.parts, replies, strict=True):
+            if (due := moment(score)) is not None:
+                nexts.append(due)
+            if lists[0]:
+                granted.append((queue, lists))
+        claims: Sequence[Claim] = ()
+        if granted:
+            claims = Granted(granted, self.server.records, worker=self.worker, until=self.until, now=self.now)
+        return Claimed(claims, min(nexts, default=None), tuple(settled))
 
 
 def _sizes(limit: int) -> list[int]:

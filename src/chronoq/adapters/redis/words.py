@@ -125,7 +125,9 @@ class Granted(Sequence[Claim]):
     ) -> None:
         self._answers, self._records = answers, records
         self._worker, self._until, self._now = worker, until, now
-        self._length = sum(len(lists[0]) for _, lists in answers)
+        self._length = 0
+        for _, lists in answers:
+            self._length += len(lists[0])
         self._read: list[Claim] | None = None
 
     def __len__(self) -> int:
@@ -150,19 +152,21 @@ class Granted(Sequence[Claim]):
     @property
     def _claims(self) -> list[Claim]:
         if self._read is None:
-            self._read = [claim for queue, lists in self._answers for claim in self._of(queue, lists)]
-            self._answers = ()
+            claims = list[Claim]()
+            for queue, lists in self._answers:
+                self._read_into(claims, queue, lists)
+            self._read, self._answers = claims, ()
         return self._read
 
-    def _of(self, queue: str, lists: Sequence[Any]) -> Iterator[Claim]:
+    def _read_into(self, claims: list[Claim], queue: str, lists: Sequence[Any]) -> None:
         records, worker, now, ends = self._records, self._worker, self._now, from_ms(self._until)
         for key, record, past in zip(*lists, strict=True):
             job = records.read_job(JobId(queue, key.decode()), record, now=now)
             if past:
                 token, excused_, crashes = map(int, past.split(b":")[:3])
-                yield Claim(job, token, token - excused_, worker, ends, crashes)
+                claims.append(Claim(job, token, token - excused_, worker, ends, crashes))
             else:
-                yield Claim(job, 1, 1, worker, ends)
+                claims.append(Claim(job, 1, 1, worker, ends))
 
 
 def done_call(
