@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -406,6 +407,53 @@ def test_a_lent_thread_that_nobody_can_relieve_comes_back_by_itself(shop: Shop) 
     eventually(lambda: not tries)
     shop.go_on.set()
     lent.join(20)
+
+
+def test_whoever_took_over_may_lend_itself_before_the_watch_is_done_with_the_one_before(shop: Shop) -> None:
+    """Else nobody would relieve it, and nobody listen, for as long as its run takes."""
+    relieved, threads = list[int](), list[threading.Thread]()
+
+    def relieve() -> None:
+        relieved.append(1)
+        if len(relieved) == 1:
+            threads.append(lending(shop, shop.run("second", "also")))
+            eventually(lambda: "second" in begun)
+
+    begun = list[str]()
+
+    def also(key: str) -> None:
+        begun.append(key)
+        assert shop.go_on.wait(20)
+
+    shop.registry.add(TaskDef("also", also, "default"))
+    shop.threads.relieve = relieve
+    threads.append(lending(shop, shop.run("first")))
+    eventually(lambda: len(relieved) == 2)
+    shop.go_on.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_what_came_in_the_moment_in_which_one_stops_going_on_alone_is_shared(shop: Shop) -> None:
+    """Whoever gave it saw one that goes on alone, and did not ring."""
+
+    class Late(deque[Run]):
+        def popleft(self) -> Run:
+            if not self and not given:
+                given.extend(["a", "b"])
+                self.extend(shop.run(key) for key in given)
+                raise IndexError
+            return super().popleft()
+
+    given = list[str]()
+    shop.threads.waiting = Late()
+    with shop.threads.guard:  # nobody watches meanwhile
+        shop.threads.lone, shop.threads.alone = 0, True
+    assert shop.threads._slot() == 0
+    first = shop.threads._next(0, None)
+    assert first is not None
+    eventually(lambda: shop.begun == ["b"])
+    shop.threads.free.append(0)
 
 
 def test_threads_end_when_they_are_stopped() -> None:

@@ -189,7 +189,8 @@ class Threads:
             return None  # another goes on alone: it takes them all
         run = self._first()
         if run is None and alone:
-            self.alone = False  # from here on whoever gives rings; what was given before is taken here
+            # from here on whoever gives rings; what was given before is taken here, and shared
+            self.alone = alone = False
             run = self._first()
         if run is None:
             return None
@@ -258,11 +259,11 @@ class Threads:
         with self.guard:
             if self.lent is not lent:
                 return
-            with suppress(
-                RuntimeError
-            ):  # the system gives us no thread more: whoever lends it comes back late
+            self.lent = None  # before: whoever takes over may lend itself at once
+            try:
                 self.relieve()
-                self.lent = None
+            except RuntimeError:  # the system gives us no thread more: whoever lends it comes back late
+                self.lent = lent
             task = lent.claim.job.task
             many = min(2 * self.shy.get(task, (0, 4))[1], SHYEST)
             self.shy[task] = many, many
