@@ -11,7 +11,8 @@ import pytest
 
 from chronoq import Scheduler, errors
 from chronoq.adapters.system import SystemClock, elapsed
-from chronoq.app.executors import LEAST, Coroutines, Threads
+from chronoq.app import executors
+from chronoq.app.executors import LEAST, SHYEST, Coroutines, Threads
 from chronoq.app.hands import Hands, Pace, Run
 from chronoq.app.runner import LAG, Runner
 from chronoq.app.tasks import Registry, TaskDef
@@ -301,8 +302,10 @@ def lending(shop: Shop, run: Run) -> threading.Thread:
 def test_a_run_in_a_lent_thread_runs_there(shop: Shop) -> None:
     by = list[int]()
     shop.registry.add(TaskDef("note", lambda key: by.append(threading.get_ident()), "default"))
-    assert shop.threads.run_here(shop.run("a", "note"))
+    run = shop.run("a", "note")
+    assert shop.threads.run_here(run)
     assert by == [threading.get_ident()]
+    assert run.on_thread, "its timeout is watched as that of any other"
     assert len(shop.hands.outbox) == 1
 
 
@@ -320,7 +323,7 @@ def test_a_lent_thread_takes_a_slot_and_starts_nothing_before_what_waits() -> No
     eventually(lambda: shop.begun == ["lent", "given"])
     eventually(lambda: len(shop.threads.free) == 1)
     shop.threads.waiting.append(shop.run("waits"))
-    assert not shop.threads.run_here(shop.run("behind it"))
+    assert not shop.threads.run_here(claimed(shop, "behind it", "brief"))
     shop.threads.stop()
 
 
@@ -373,11 +376,20 @@ def test_a_task_that_held_up_a_lent_thread_is_left_to_others_ever_longer(shop: S
         shop.go_on.set()
         lent.join(20)
         given.append(0)
+        assert not shop.threads.run_here(shop.run(f"next {turn}"))
+        given[-1] += 1
         while not shop.threads.run_here(claimed(shop, f"{turn}, {given[-1]}", "other")):
             given[-1] += 1
         while shop.threads._is_shy(shop.run(f"again {turn}, {given[-1]}")):
             given[-1] += 1
     assert given == [8, 16, 32], "others of its task, and none of any other"
+
+
+def test_a_task_that_always_holds_up_its_thread_is_tried_now_and_then_all_the_same(shop: Shop) -> None:
+    shop.threads.shy["wait"] = 0, SHYEST
+    lending(shop, shop.run("long"))
+    eventually(lambda: shop.threads.shy["wait"][0])
+    assert shop.threads.shy["wait"] == (SHYEST, SHYEST)
 
 
 def test_a_task_that_ended_soon_in_a_lent_thread_is_no_longer_shy(shop: Shop) -> None:
@@ -407,6 +419,71 @@ def test_a_lent_thread_that_nobody_can_relieve_comes_back_by_itself(shop: Shop) 
     eventually(lambda: not tries)
     shop.go_on.set()
     lent.join(20)
+
+
+def test_a_thread_that_found_no_slot_leaves_the_run_to_the_one_that_gives_its_slot_back(shop: Shop) -> None:
+    missed = list[int]()
+
+    class Slots(deque[int]):
+        def popleft(self) -> int:
+            if not self:
+                missed.append(1)
+            return super().popleft()
+
+        def append(self, slot: int) -> None:
+            if not missed:
+                shop.threads.give([shop.run("left")])
+                eventually(lambda: missed)  # another took the ring
+            super().append(slot)
+
+    lending(shop, shop.run("lent"))
+    eventually(lambda: shop.begun == ["lent"])
+    shop.threads.free = Slots(shop.threads.free)
+    shop.threads.give([claimed(shop, "given", "brief")])
+    eventually(lambda: shop.begun == ["lent", "left"])
+
+
+def test_a_run_that_was_lent_while_the_watch_looked_at_another_has_its_own_moment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments, relieved = list[Run | None](), list[Run | None]()
+    shop.threads.relieve = lambda: relieved.append(moments[-1])
+    first, second = threading.Event(), threading.Event()
+    shop.registry.add(TaskDef("first", lambda key: first.wait(20), "default"))
+    shop.registry.add(TaskDef("second", lambda key: second.wait(20), "default"))
+    runs = [shop.run("a", "first"), shop.run("b", "second")]
+
+    def moment(_: float) -> None:
+        moments.append(shop.threads.lent)
+        if len(moments) == 1:
+            first.set()
+            eventually(lambda: shop.threads.lent is None)
+            lending(shop, runs[1])
+            eventually(lambda: shop.threads.lent is runs[1])
+
+    monkeypatch.setattr(executors, "sleep", moment)
+    lending(shop, runs[0])
+    eventually(lambda: relieved)
+    second.set()
+    assert moments[:2] == runs
+    assert relieved == runs[1:]
+
+
+def test_the_watch_stays_for_as_long_as_one_goes_on_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = list[float]()
+
+    def moment(seconds: float) -> None:
+        moments.append(seconds)
+        shop.threads.begun += len(moments) < 3
+
+    monkeypatch.setattr(executors, "sleep", moment)
+    shop.hands.pace = Instant()
+    shop.threads.alone = True
+    shop.threads._have_watched()
+    eventually(lambda: not shop.threads.alone)
+    assert len(moments) == 3
 
 
 def test_whoever_took_over_may_lend_itself_before_the_watch_is_done_with_the_one_before(shop: Shop) -> None:

@@ -80,6 +80,34 @@ def test_what_it_brings_alone_runs_in_its_own_thread_if_that_is_no_loss(
     assert waiting(bench) == ["long", "one", "of two"]
 
 
+def test_what_is_no_plain_function_runs_where_it_belongs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def coroutine() -> None: ...
+
+    lent = list[str]()
+    monkeypatch.setattr(Inline, "run_here", lambda inline, run: lent.append(run.claim.id.key) or True)
+    bench = Bench()
+    bench.task("await", coroutine)
+    processes = bench.fetcher.processes = Inline(bench.runner, 4)
+    bench.task("elsewhere", lambda: None).executor = "process"
+    bench.put(job("a", task="await"), job("b", task="elsewhere"))
+    for _ in "ab":
+        bench.fetcher.bring(bench.take(), bench.clock)
+    assert [run.claim.id.key for run in bench.coroutines.waiting] == ["a"]
+    assert not processes.waiting, "they are the fetcher's to begin"
+    bench.fetch()
+    assert [run.claim.id.key for run in processes.waiting] == ["b"]
+    assert not lent
+
+
+def test_a_suspect_among_others_that_it_brings_is_left_to_the_fetcher() -> None:
+    bench = Bench()
+    suspect(bench, "poison")
+    bench.put("a")
+    bench.fetcher.bring(bench.take(2), bench.clock)
+    assert [run.claim.id.key for run in bench.fetcher.brought] == ["poison", "a"]
+    assert not waiting(bench)
+
+
 def test_a_job_that_it_runs_and_that_takes_long_holds_up_no_other() -> None:
     app = Scheduler()
     begun, held = list[str](), Event()
@@ -109,6 +137,19 @@ def test_a_job_that_it_runs_and_that_takes_long_holds_up_no_other() -> None:
     finally:
         held.set()
         assert worker.stop()
+
+
+def test_whoever_takes_over_is_asked_to_listen_at_once() -> None:
+    """The fetcher was told of what came, and not woken: it would look seconds later."""
+    worker = Scheduler().worker(["default"])  # not started: nobody answers the ring
+    worker._relieve()
+    assert worker.loops["fetcher"].wake.is_set()
+    ear = worker.loops["ear"]
+    assert ear.thread is not None
+    ear.stop()
+    worker.ear.wanted.set()
+    worker.backend.queue.recall(worker.process.id)
+    ear.join()
 
 
 def test_it_stands_aside_for_what_it_brought_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

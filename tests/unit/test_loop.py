@@ -268,6 +268,31 @@ def test_a_loop_that_is_relieved_goes_on_in_a_new_thread_and_the_old_one_ends_af
     loop.join()
 
 
+def test_the_late_end_of_a_step_that_was_relieved_ends_no_trouble_of_the_one_that_took_over() -> None:
+    inside, go_on, by = threading.Event(), threading.Event(), list[threading.Thread]()
+
+    def what(now: datetime) -> datetime:
+        by.append(threading.current_thread())
+        if len(by) == 1:
+            inside.set()
+            go_on.wait(10)
+            return now
+        raise Unreachable("down")
+
+    loop = Loop("it", Doing(what), SystemClock(), longest_pause=timedelta(hours=1))
+    loop.pause = timedelta(hours=1)
+    loop.start()
+    assert inside.wait(10)
+    loop.relieve()
+    eventually(lambda: loop.trouble.since)
+    go_on.set()
+    by[0].join(10)
+    assert loop.trouble.who == {"it"}
+    assert loop.pause == timedelta(hours=1)
+    loop.stop()
+    loop.join()
+
+
 def test_a_loop_that_no_thread_can_be_had_for_goes_on_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

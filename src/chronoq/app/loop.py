@@ -107,11 +107,16 @@ class Loop:
             self.thread = before
             raise
 
+    @property
+    def _relieved(self) -> bool:
+        """Whether another thread goes on with what this one does."""
+        return self.thread not in (None, threading.current_thread())
+
     def run(self) -> None:
         while not self.stopped.is_set():
             self.wake.clear()
             rest = self.turn() - self.clock.now()
-            if self.thread not in (None, threading.current_thread()):
+            if self._relieved:
                 return
             if rest > ZERO:
                 # a pause after a failed step is slept out: jobs that end in an outage would wake the
@@ -132,8 +137,9 @@ class Loop:
         except Exception:
             log.exception("⚠ %s: a step failed; going on", self.name)
         else:
-            self.pause, self.stepped_at = FIRST_PAUSE, now
-            self.trouble.over(self.name, now=now)
+            if not self._relieved:  # else the last answer is old: the one who took over knows better
+                self.pause, self.stepped_at = FIRST_PAUSE, now
+                self.trouble.over(self.name, now=now)
             return until
         until, self.pause = now + self.pause, min(self.pause * 2, self.longest_pause)
         return until
