@@ -408,10 +408,11 @@ def test_a_lent_thread_that_nobody_can_relieve_comes_back_by_itself(shop: Shop) 
 
     shop.threads.relieve = relieve
     lent = lending(shop, shop.run("long"))
-    eventually(lambda: len(tries) > 1)
+    eventually(lambda: tries)
     shop.go_on.set()
     lent.join(20)
-    assert shop.threads.lent is None
+    assert len(tries) == 1, "it is not tried again every two milliseconds"
+    assert "wait" in shop.threads.shy
     shop.threads.relieve = tries.clear  # the watch goes on
     shop.go_on.clear()
     shop.threads.shy.clear()

@@ -152,6 +152,19 @@ def test_whoever_takes_over_is_asked_to_listen_at_once() -> None:
     ear.join()
 
 
+def test_without_a_thread_to_take_over_the_fetcher_looks_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    worker = Scheduler().worker(["default"])
+    monkeypatch.setattr(Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        worker._relieve()
+    assert worker.loops["fetcher"].wake.is_set()
+
+
 def test_it_stands_aside_for_what_it_brought_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     held = list[int]()
     monkeypatch.setattr(Hands, "stand_aside", lambda hands, _: held.append(len(hands.held)))

@@ -260,13 +260,11 @@ class Threads:
             if self.lent is not lent:
                 return
             self.lent = None  # before: whoever takes over may lend itself at once
-            try:
-                self.relieve()
-            except RuntimeError:  # the system gives us no thread more: whoever lends it comes back late
-                self.lent = lent
             task = lent.claim.job.task
             many = min(2 * self.shy.get(task, (0, 4))[1], SHYEST)
             self.shy[task] = many, many
+            with suppress(RuntimeError):  # the system gives us no thread more: the lent one comes back late
+                self.relieve()
 
 
 def _all(waiting: deque[Run]) -> list[Run]:

@@ -160,8 +160,8 @@ class Worker:
 
     def _relieve(self) -> None:
         """What the long poll brought goes on in the ear's thread: somebody else listens from now on."""
-        self.loops["ear"].relieve()
         self.loops["fetcher"].ring()
+        self.loops["ear"].relieve()
 
     def _heard(self, found: object) -> None:
         if isinstance(found, Claimed):
