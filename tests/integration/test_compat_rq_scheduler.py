@@ -6,6 +6,7 @@ The faults of rq-scheduler 0.14 have their tests in test_compat_faults.py.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +24,7 @@ from rq.job import Job as RqJob
 from chronoq import errors
 from chronoq.cli.main import run
 from chronoq.compat.rq_scheduler import Job, Scheduler
+from chronoq.compat.rq_scheduler.service import Service
 from chronoq.compat.rq_scheduler.surroundings import url_of
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import State
@@ -577,6 +579,34 @@ def test_run_goes_on_until_it_is_told_to_stop(valkey: Server, client: redis.Redi
         assert process.wait() == 0
         assert process.out == ["over"]
         same.run(burst=True)
+
+
+def test_a_signal_that_finds_it_starting_stops_it_and_the_next_has_its_old_effect(
+    new_scheduler: Callable[..., Scheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, ends, ours = Service.start, Service.stop, list[int]()
+
+    def started(service: Service) -> None:
+        start(service)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def stopping(service: Service) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ends(service)
+
+    def tend(service: Service) -> None:
+        raise AssertionError("the signal was not heard")
+
+    for name, fn in (("start", started), ("stop", stopping), ("tend", tend)):
+        monkeypatch.setattr(Service, name, fn)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: ours.append(number))
+    try:
+        new_scheduler().run()
+        assert ours == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert len(ours) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # the command

@@ -15,7 +15,7 @@ from chronoq.compat.rq_scheduler.entries import Entries, Found
 from chronoq.compat.rq_scheduler.job import Job
 from chronoq.compat.rq_scheduler.making import Fn, entry_of, later, length_of, moment_of
 from chronoq.compat.rq_scheduler.register import Registered
-from chronoq.compat.rq_scheduler.service import Service, wait_for_signal
+from chronoq.compat.rq_scheduler.service import LOOK, Service, hearing
 from chronoq.compat.rq_scheduler.surroundings import url_of, zone_here
 from chronoq.compat.rq_scheduler.turn import Turn
 from chronoq.domain.errors import BadSetting
@@ -293,12 +293,14 @@ class Scheduler(Registered):
                 self.enqueue_jobs()
                 self.register_death()
             else:
-                service = self.service()
-                service.start()
-                try:
-                    wait_for_signal(service.tend)
-                finally:
-                    service.stop()
+                with hearing() as asked_to_stop:  # from the start on, so that none finds it half started
+                    service = self.service()
+                    service.start()
+                    try:
+                        while not asked_to_stop(LOOK):
+                            service.tend()
+                    finally:
+                        service.stop()
         finally:
             self.close()
 

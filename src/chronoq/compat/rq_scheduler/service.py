@@ -2,9 +2,12 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
 from types import FrameType
+from typing import Any
 
 from attrs import define, evolve, field
 
@@ -72,18 +75,33 @@ class Service:
         self.relays.stop()
 
 
-def wait_for_signal(tend: Callable[[], None]) -> None:
-    """Tend until SIGINT or SIGTERM; in another thread than the main one, which hears no signals, for ever."""
-    stopped = threading.Event()
+@contextmanager
+def hearing() -> Iterator[Callable[[float], bool]]:
+    """Hear SIGINT and SIGTERM: what it gives waits so many seconds for one, and tells whether one came.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
+    The second has the effect that it had before. In another thread than the main one no signal is heard.
+    """
+    heard = SimpleQueue[int]()  # its put may interrupt its get
+    before: dict[int, Any] = {}
 
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
-    try:
-        while not stopped.wait(LOOK):
-            tend()
-    finally:
+    def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        restore()
+        heard.put(number)
+
+    def asked(seconds: float) -> bool:
+        try:
+            heard.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        restore()
