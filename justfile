@@ -12,8 +12,8 @@ export PYTHONDONTWRITEBYTECODE := ""
 # a test that hangs shows every thread's stack after two minutes, then ends as a failure
 pytest := uv + " run --quiet pytest -o faulthandler_timeout=120 -o faulthandler_exit_on_timeout=true"
 
-# one process for each core; `xdist_group` keeps tests together that must not run side by side
-spread := "-n " + num_cpus() + " --maxprocesses 8 --dist loadgroup"
+# one process more than there are cores, for tests wait a third of their time; `xdist_group` keeps tests together that must not run side by side
+spread := "-n " + shell('expr $1 + 1', num_cpus()) + " --maxprocesses 8 --dist loadgroup"
 
 # show what there is
 help:
