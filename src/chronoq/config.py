@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from attrs import Attribute, field, fields, frozen
@@ -72,7 +71,8 @@ def _key(number: int, text: str) -> SigningKey:
         raise ValueError(f"key {number} is not of the form id:secret")
     if secret.startswith("@"):
         try:
-            secret = Path(secret[1:]).read_text(encoding="utf-8", errors="replace").strip()
+            with open(secret[1:], encoding="utf-8", errors="replace") as file:
+                secret = file.read().strip()
         except OSError as error:
             raise ValueError(f"the file of key {number} cannot be read ({error.strerror})") from None
     try:
@@ -199,7 +199,7 @@ def configure(
     flags: Mapping[str, Any] | None = None,
     code: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
 ) -> Configured:
     """Settings from flags, else `CHRONOQ_*`, else the program's own words, else `[tool.chronoq]`, else defaults.
 
@@ -208,12 +208,12 @@ def configure(
     environ = os.environ if environ is None else environ
     known = {one.name: one for one in fields(Settings)}
     from_environ = {k: environ[PREFIX + k.upper()] for k in known if PREFIX + k.upper() in environ}
-    table, path = _table(folder or Path.cwd())
+    table, path = _table(os.path.abspath(folder or os.getcwd()))
     layers = (
         ("a flag", flags or {}),
         ("the environment", from_environ),
         ("the program", code or {}),
-        (str(path), table),
+        (path, table),
     )
     values: dict[str, Any] = {}
     sources = dict.fromkeys(known, "default")
@@ -245,19 +245,20 @@ def _converted(one: "Attribute[Any]", value: Any, source: str) -> Any:
         raise BadSetting(f"{one.name}={shown} (from {source}) cannot be used: {error}") from error
 
 
-def _table(folder: Path) -> tuple[Mapping[str, Any], Path]:
+def _table(folder: str) -> tuple[Mapping[str, Any], str]:
     """The `[tool.chronoq]` table of the nearest pyproject.toml at or above `folder`."""
-    for place in (folder, *folder.parents):
-        path = place / "pyproject.toml"
-        if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            if "[tool.chronoq]" not in text:
-                return {}, path
-            import tomllib  # only those who use the table pay for the import
+    place, above = folder, os.path.dirname(folder)
+    while not os.path.isfile(path := os.path.join(place, "pyproject.toml")):
+        if above == place:
+            return {}, os.path.join(folder, "pyproject.toml")
+        place, above = above, os.path.dirname(above)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if "[tool.chronoq]" not in text:
+        return {}, path
+    import tomllib  # only those who use the table pay for the import
 
-            try:
-                table = tomllib.loads(text).get("tool", {}).get("chronoq", {})
-            except tomllib.TOMLDecodeError as error:
-                raise BadSetting(f"{path} cannot be read: {error}") from None
-            return table, path
-    return {}, folder / "pyproject.toml"
+    try:
+        return tomllib.loads(text).get("tool", {}).get("chronoq", {}), path
+    except tomllib.TOMLDecodeError as error:
+        raise BadSetting(f"{path} cannot be read: {error}") from None

@@ -11,11 +11,12 @@ import pytest
 
 from chronoq import Scheduler, errors
 from chronoq.adapters.system import SystemClock, elapsed
-from chronoq.app import executors
-from chronoq.app.executors import LEAST, SHYEST, Coroutines, Threads
+from chronoq.app import threads as watched
+from chronoq.app.coroutines import Coroutines
 from chronoq.app.hands import Hands, Pace, Run
 from chronoq.app.runner import LAG, Runner
 from chronoq.app.tasks import Registry, TaskDef
+from chronoq.app.threads import LEAST, SHYEST, Threads
 from chronoq.domain.job import State
 from chronoq.domain.verdict import Cancelled, Done, Retry
 from tests.servers import eventually
@@ -462,7 +463,7 @@ def test_a_run_that_was_lent_while_the_watch_looked_at_another_has_its_own_momen
             lending(shop, runs[1])
             eventually(lambda: shop.threads.lent is runs[1])
 
-    monkeypatch.setattr(executors, "sleep", moment)
+    monkeypatch.setattr(watched, "sleep", moment)
     lending(shop, runs[0])
     eventually(lambda: relieved)
     second.set()
@@ -479,7 +480,7 @@ def test_the_watch_stays_for_as_long_as_one_goes_on_alone(
         moments.append(seconds)
         shop.threads.begun += len(moments) < 3
 
-    monkeypatch.setattr(executors, "sleep", moment)
+    monkeypatch.setattr(watched, "sleep", moment)
     shop.hands.pace = Instant()
     shop.threads.alone = True
     shop.threads._have_watched()

@@ -1,9 +1,9 @@
 """The registry: which functions workers may run, under which names. Nothing else is ever run."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from attrs import define, field
@@ -40,7 +40,7 @@ class TaskDef:
     @property
     def source(self) -> str:
         code = getattr(self.fn, "__code__", None)
-        return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else "?"
+        return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}" if code else "?"
 
 
 @define
@@ -74,7 +74,11 @@ def default_name(fn: Callable[..., Any]) -> str:
     if module == "__main__":
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
-        module = spec.name if spec else Path(getattr(main, "__file__", None) or "main").stem
+        module = (
+            spec.name
+            if spec
+            else os.path.splitext(os.path.basename(getattr(main, "__file__", None) or "main"))[0]
+        )
         module = "main" if module.startswith("<") else module  # typed in, or read from standard input
     return name(
         f"{module}.{fn.__qualname__}".replace("<locals>.", "").replace("<lambda>", "lambda"), what="task name"

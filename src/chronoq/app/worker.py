@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from attrs import define, field
 
-from chronoq.app.executors import Coroutines, Threads
+from chronoq.app.coroutines import Coroutines
 from chronoq.app.fetcher import POLL, Fetcher
 from chronoq.app.hands import Hands
 from chronoq.app.heart import Heart
@@ -22,6 +22,7 @@ from chronoq.app.reaper import SWEEP, Reaper
 from chronoq.app.runner import Runner
 from chronoq.app.sweeper import Sweeper, eldest
 from chronoq.app.tasks import Registry
+from chronoq.app.threads import Threads
 from chronoq.config import Settings
 from chronoq.domain.errors import BackendError
 from chronoq.domain.lease import Process, Vitals

@@ -5,7 +5,6 @@ stable `code`, which the documentation explains.
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -230,5 +229,7 @@ class NotHere(ChronoqError):
 
 def near(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:
     """ " Did you mean 'x'?" with the nearest of `words`, or "" when none is near."""
+    from difflib import get_close_matches  # for who made no mistake it is too much to load
+
     matches = get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -1,7 +1,6 @@
 """Secrets left out of what people see."""
 
 import re
-from urllib.parse import unquote_plus
 
 HIDDEN = "***"
 
@@ -35,5 +34,8 @@ def _shown(found: re.Match[str]) -> str:
     mark, name, equals, value = found.groups()
     if not equals:
         return f"{mark}{name and HIDDEN}"
-    hide = value and _SECRET.search(unquote_plus(name)) and not unquote_plus(name).endswith("file")
+    from urllib.parse import unquote_plus  # only for a URL with parameters
+
+    plain = unquote_plus(name)
+    hide = value and _SECRET.search(plain) and not plain.endswith("file")
     return f"{mark}{name}={HIDDEN}" if hide else found[0]

@@ -3,9 +3,12 @@
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from typing import TYPE_CHECKING
 
 from chronoq.domain.errors import BadDuration, NaiveDatetime, UnknownTimeZone, near
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 Duration = timedelta | str | int | float
 """A length of time as people write it: `timedelta`, "250ms" "30s" "5m" "1h30m" "2d", or seconds."""
@@ -68,8 +71,10 @@ def aware(value: datetime, *, name: str = "at") -> datetime:
 
 
 @lru_cache(maxsize=512)
-def zone(name: str) -> ZoneInfo:
+def zone(name: str) -> "ZoneInfo":
     """The IANA time zone of that name. Errors: `UnknownTimeZone` (E15)."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones  # only who names one loads it
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
