@@ -320,7 +320,7 @@ ALL = (
     Measure("enqueue_threads", enqueue_threads, needs="threads", peers=2),
     Measure("drain_one", drain_one, _drains, ours=BOTH, peers=3, quick=3),
     Measure("drain_two", drain_two, ours=BOTH, peers=1, repeat=2),
-    Measure("idle_start", idle_start, _wake, ours=BOTH, peers=1),
+    Measure("idle_start", idle_start, _wake, ours=BOTH, peers=2),
     Measure("lateness", lateness, needs="put_at", peers=1, repeat=1),
     Measure("due_at_once", due_at_once, needs="put_at", peers=1, repeat=2),
     Measure("promote", promote, _raw("promote", ceilings.mover, 100_000), quick=5),
