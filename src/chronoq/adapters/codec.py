@@ -211,13 +211,34 @@ def encode_ending(job: Job, state: State, *, at: datetime, result: bytes = b"") 
 
     The first two are plain text, so that a script which knows no JSON can compare `until` with now.
     """
-    until, form = _around(str(state), at, "" if job.defect else job.task, keep_ms(job.options))
+    until, form = _around(job, state, at)
     return b"%b %b %b\n%b" % (until, fingerprint(job).encode(), form, result)
 
 
+_last_around: tuple[State, datetime, str, Options, bytes, bytes] = (
+    State.DONE,
+    EPOCH,
+    "?",
+    DEFAULTS,
+    b"",
+    b"",
+)
+"""Of the last ending that was written: what its surroundings are made of, and these."""
+
+
+def _around(job: Job, state: State, at: datetime) -> tuple[bytes, bytes]:
+    """What stands around the fingerprint: the same for most jobs that end in one batch, so the last is remembered."""
+    global _last_around  # as a whole, so that threads may overwrite each other's
+    before, moment, name, options, until, form = _last_around
+    task = "" if job.defect else job.task
+    if not (moment is at and before is state and options is job.options and name == task):
+        until, form = _written_around(str(state), at, task, keep_ms(job.options))
+        _last_around = state, at, task, job.options, until, form
+    return until, form
+
+
 @lru_cache(maxsize=64)
-def _around(state: str, at: datetime, task: str, keep: int) -> tuple[bytes, bytes]:
-    """What stands around the fingerprint: the same for many jobs that end in one batch."""
+def _written_around(state: str, at: datetime, task: str, keep: int) -> tuple[bytes, bytes]:
     return b"%d" % (up_ms(at) + keep), orjson.dumps([state, to_ms(at), task])
 
 

@@ -72,9 +72,14 @@ class Pace:
     def saw(self, length: timedelta) -> None:
         # of the last ten; of the last hundred where all are short: one whose thread had to wait for the
         # others would else count for more than it is
-        seconds = 0.0 if length < self.INSTANT else length.total_seconds()
-        self.mean += (seconds - self.mean) * (0.1 if self.mean > self.SHORT else 0.01)
-        self.delay += (min(seconds, self.LONG) - self.delay) * 0.01
+        weight = 0.1 if self.mean > self.SHORT else 0.01
+        if length < self.INSTANT:
+            self.mean -= self.mean * weight
+            self.delay -= self.delay * 0.01
+        else:
+            seconds = length.total_seconds()
+            self.mean += (seconds - self.mean) * weight
+            self.delay += (min(seconds, self.LONG) - self.delay) * 0.01
 
     def saw_longer(self, length: timedelta) -> None:
         """Something runs that long already: hold no more than fits, whatever was seen before."""
