@@ -34,7 +34,7 @@ from chronoq.domain.ports import PLAIN
 from chronoq.domain.retry import Failure, RetryPolicy
 from chronoq.domain.rhythm import cron, every, once, union
 from chronoq.domain.schedule import Cursor, Happened, Outcome, Overlap, Policy, Schedule
-from chronoq.domain.time import EPOCH, from_ms, from_us
+from chronoq.domain.time import EPOCH, from_ms, from_us, to_ms
 from tests.unit.made import S, job
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -311,3 +311,19 @@ def test_a_job_is_written_as_itself_whatever_was_written_before_it() -> None:
     for one in (first, *others, first, *reversed(others)):
         assert decode_job(one.id, encode_job(first)) == first
         assert decode_job(one.id, encode_job(one)) == one
+
+
+def test_an_ending_is_written_as_itself_whatever_was_written_before_it() -> None:
+    first = job("a")
+    endings = [
+        (first, State.DONE, NOW),
+        (evolve(first, task="another"), State.DONE, NOW),
+        (first, State.CANCELLED, NOW),
+        (first, State.DONE, NOW + S),
+        (evolve(first, options=evolve(first.options, result_ttl=9_000_000 * S)), State.DONE, NOW),
+    ]
+    for one, state, at in (*endings, *reversed(endings)):
+        encode_ending(*endings[0][:2], at=NOW)
+        found = decode_ending(one.id, encode_ending(one, state, at=at))
+        assert (found.task, found.ending.state, found.ending.at) == (one.task, state, at)
+        assert found.until == to_ms(at + one.options.keep)
