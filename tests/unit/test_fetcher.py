@@ -145,8 +145,8 @@ def test_with_every_slot_taken_it_asks_for_nothing() -> None:
 
 
 def test_while_there_is_more_than_one_claim_brings_it_asks_again_at_once() -> None:
-    bench = Bench(slots=8)
-    bench.hands.pace.mean = 0.0001  # as after many short jobs: a hundred for each slot
+    bench = Bench(slots=4)
+    bench.hands.pace.mean = 0.0001  # as after many short jobs: two hundred for each slot
     bench.put(*(f"j{number}" for number in range(900)))
     assert bench.fetch() == 0 * S
     assert bench.counts().running == MOST
@@ -163,7 +163,7 @@ def overflowing(bench: Bench, many: int = 900) -> None:
 
 
 def test_what_a_full_claim_brought_is_handed_over_while_the_next_is_under_way() -> None:
-    bench, breathed = Bench(slots=8), list[tuple[int, int]]()
+    bench, breathed = Bench(slots=4), list[tuple[int, int]]()
     bench.fetcher.breathe = lambda many: breathed.append((many, len(bench.threads.waiting)))
     overflowing(bench)
     bench.fetch()
@@ -173,7 +173,7 @@ def test_what_a_full_claim_brought_is_handed_over_while_the_next_is_under_way() 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_what_a_full_claim_brought_runs_though_the_next_one_fails(after: bool) -> None:
-    bench = Bench(slots=8)
+    bench = Bench(slots=4)
     overflowing(bench)
     bench.outage.fail("claim", after=after)
     with pytest.raises(Unreachable):
@@ -215,7 +215,7 @@ class Preparing:
 
 
 def test_what_has_run_beside_a_claim_is_prepared_for_the_next_one() -> None:
-    bench = Bench(slots=8)
+    bench = Bench(slots=4)
     overflowing(bench)
     bench.fetcher.queue = bench.fetcher.settler.queue = queue = Preparing(bench)  # type: ignore[assignment]
     bench.fetcher.breathe = lambda many: bench.work()
@@ -226,7 +226,7 @@ def test_what_has_run_beside_a_claim_is_prepared_for_the_next_one() -> None:
 
 
 def test_what_was_prepared_beside_a_claim_that_came_to_nothing_waits_for_what_that_one_brought() -> None:
-    bench = Bench(slots=8)
+    bench = Bench(slots=4)
     overflowing(bench)
     bench.fetcher.queue = bench.fetcher.settler.queue = queue = Preparing(bench)  # type: ignore[assignment]
     bench.fetcher.breathe = lambda many: bench.work()

@@ -62,7 +62,7 @@ class Pace:
     """The same, but none counts for more than `LONG`: by then another thread is woken beside the one that runs it."""
 
     HOLD = 0.05
-    DEEPEST = 100
+    DEEPEST = 200
     SHORT = 0.005
     INSTANT = timedelta(microseconds=150)
     """A clock may tell the time in steps of a hundred."""
