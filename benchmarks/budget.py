@@ -51,10 +51,10 @@ FIGURES = {
     ),
     "drain_two": Figure("drain, two processes", "jobs/s"),
     "idle_start_p50": Figure(
-        "start on an idle system, median", "ms", 2.5, 1.5, more=False, rival=Rival(every=True)
+        "start on an idle system, median", "ms", 2.4, 1.5, more=False, rival=Rival(every=True)
     ),
     "idle_start_p99": Figure(
-        "start on an idle system, 99 %", "ms", 1.7, 1.5, more=False, rival=Rival(every=True)
+        "start on an idle system, 99 %", "ms", 2.2, 1.5, more=False, rival=Rival(every=True)
     ),
     "lateness_p50": Figure("lateness of a delayed job, median", "ms", more=False),
     "lateness_p99": Figure("lateness of a delayed job, 99 %", "ms", 16, 3, more=False, rival=Rival()),

@@ -99,7 +99,7 @@ def idle_start(lab: Lab, name: str, scale: float) -> Figures:
     lab.start(name, next(iter(facts["workers"])))
     lab.ask(name, "fill", 20)
     lab.until(lambda: lab.ran() >= 20, 60)
-    samples = int(max(100, 500 * scale)) if facts["GAP"] < 0.1 else 60
+    samples = int(max(300, 500 * scale)) if facts["GAP"] < 0.1 else 60
     first = lab.ask(name, "latency", samples, facts["GAP"])["first"]
     found = sorted((started - called) / 1000 for called, started in lab.moments(first))
     lab.keep(name, "idle_start", found)
