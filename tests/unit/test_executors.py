@@ -328,6 +328,13 @@ def test_a_lent_thread_takes_a_slot_and_starts_nothing_before_what_waits() -> No
     shop.threads.stop()
 
 
+def test_no_thread_is_lent_beside_one_that_goes_on_alone(shop: Shop) -> None:
+    shop.threads.alone = True
+    assert not shop.threads.run_here(claimed(shop, "a", "brief"))
+    shop.threads.alone = False
+    assert shop.threads.run_here(claimed(shop, "b", "brief"))
+
+
 def test_a_lent_thread_is_relieved_once_when_its_run_takes_longer_than_a_moment(shop: Shop) -> None:
     relieved = list[int]()
     shop.threads.relieve = lambda: relieved.append(threading.get_ident())

@@ -244,53 +244,56 @@ def test_the_end_waits_for_the_steps_that_are_under_way_but_not_for_an_ear() -> 
     loops[1].join()
 
 
+class Relieved:
+    """A loop that another thread goes on with while the first stands in its step. Others do what `then` says."""
+
+    def __init__(self, then: Callable[[], datetime], longest_pause: timedelta = LONGEST_PAUSE) -> None:
+        self.then, self.by = then, list[threading.Thread]()
+        self.inside, self.go_on = threading.Event(), threading.Event()
+        self.loop = Loop("it", Doing(self._step), SystemClock(), longest_pause=longest_pause)
+
+    def _step(self, now: datetime) -> datetime:
+        self.by.append(threading.current_thread())
+        if len(self.by) > 1:
+            return self.then()
+        self.inside.set()
+        self.go_on.wait(10)
+        return now + timedelta(hours=1)
+
+    def start(self) -> None:
+        self.loop.start()
+        assert self.inside.wait(10)
+        self.loop.relieve()
+        eventually(lambda: len(self.by) == 2)
+
+    def end_the_first(self) -> None:
+        self.go_on.set()
+        self.by[0].join(10)
+        assert not self.by[0].is_alive()
+
+
 def test_a_loop_that_is_relieved_goes_on_in_a_new_thread_and_the_old_one_ends_after_its_step() -> None:
-    inside, go_on, by = threading.Event(), threading.Event(), list[threading.Thread]()
-
-    def what(now: datetime) -> datetime:
-        by.append(threading.current_thread())
-        if len(by) == 1:
-            inside.set()
-            go_on.wait(10)
-        return now + (timedelta(hours=1) if len(by) == 2 else timedelta(0))
-
-    loop = Loop("it", Doing(what), SystemClock())
-    loop.start()
-    assert inside.wait(10)
-    loop.relieve()
-    eventually(lambda: len(by) == 2)
-    assert by[1] is loop.thread
-    go_on.set()
-    by[0].join(10)
-    assert not by[0].is_alive()
-    assert len(by) == 2
-    loop.stop()
-    loop.join()
+    it = Relieved(lambda: SystemClock().now() + timedelta(hours=2))
+    it.start()
+    assert it.by[1] is it.loop.thread
+    it.end_the_first()
+    assert len(it.by) == 2
+    it.loop.stop()
+    it.loop.join()
 
 
 def test_the_late_end_of_a_step_that_was_relieved_ends_no_trouble_of_the_one_that_took_over() -> None:
-    inside, go_on, by = threading.Event(), threading.Event(), list[threading.Thread]()
-
-    def what(now: datetime) -> datetime:
-        by.append(threading.current_thread())
-        if len(by) == 1:
-            inside.set()
-            go_on.wait(10)
-            return now
+    def fail() -> datetime:
         raise Unreachable("down")
 
-    loop = Loop("it", Doing(what), SystemClock(), longest_pause=timedelta(hours=1))
-    loop.pause = timedelta(hours=1)
-    loop.start()
-    assert inside.wait(10)
-    loop.relieve()
-    eventually(lambda: loop.trouble.since)
-    go_on.set()
-    by[0].join(10)
-    assert loop.trouble.who == {"it"}
-    assert loop.pause == timedelta(hours=1)
-    loop.stop()
-    loop.join()
+    it = Relieved(fail, longest_pause=timedelta(hours=1))
+    it.loop.pause = timedelta(hours=1)
+    it.start()
+    eventually(lambda: it.loop.trouble.since)
+    it.end_the_first()
+    assert it.loop.trouble.who == {"it"}
+    assert it.loop.pause == timedelta(hours=1)
+    it.loop.stop()
 
 
 def test_a_loop_that_no_thread_can_be_had_for_goes_on_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,9 +67,8 @@ class Coroutines:
 
     def _call(self, what: Callable[[], object]) -> None:
         assert self.loop is not None, "started"
-        with suppress(
-            RuntimeError
-        ):  # the loop was closed meanwhile: its tasks are gone, their leases will lapse
+        # the loop was closed meanwhile: its tasks are gone, their leases will lapse
+        with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(what)
 
     def _fill(self) -> None:

@@ -211,12 +211,11 @@ class Runner:
         run.ended = now = self.clock.now()
         if not self.hands.finish(run, verdict, now=now):
             return False
-        good = isinstance(verdict, Done)
-        if good or not isinstance(verdict, (Retry, Dead)):
-            self.hands.done += 1
-        else:
+        if isinstance(verdict, (Retry, Dead)):
             self.hands.failed += 1
-        level = logging.INFO if good else logging.WARNING
+        else:
+            self.hands.done += 1
+        level = logging.INFO if isinstance(verdict, Done) else logging.WARNING
         if log.isEnabledFor(level):
             log.log(level, "%s", line(run.claim, verdict, now - (run.started or now), now=now))
         return True

@@ -81,6 +81,7 @@ class Threads:
             self._ring()
 
     def run_here(self, run: Run) -> bool:
+        # one that goes on alone takes what is given: two would take the interpreter from each other
         busy = self.alone or self.waiting or (self.shy and self._is_shy(run))
         if busy or (slot := self._slot()) is None:
             return False
