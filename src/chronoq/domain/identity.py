@@ -3,9 +3,8 @@
 import re
 from typing import Self
 
-from attrs import frozen
-
 from chronoq.domain.errors import BadName
+from chronoq.domain.values import value
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
@@ -21,7 +20,7 @@ def name(value: str, *, what: str = "name") -> str:
     )
 
 
-@frozen(order=True)
+@value(order=True)
 class Identity:
     """A key within a queue. Its text form is `queue:key`, split at the first colon."""
 

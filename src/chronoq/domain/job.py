@@ -8,6 +8,7 @@ from attrs import field, frozen
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.retry import Failure, RetryPolicy
 from chronoq.domain.time import ZERO, later
+from chronoq.domain.values import value
 
 LEAST_MEMORY = timedelta(minutes=1)
 """Every ended id is recognised for at least this long, so that a submission sent twice is one job."""
@@ -74,7 +75,7 @@ class Origin:
     end: datetime | None = None
 
 
-@frozen
+@value
 class Job:
     """What to run and when. `payload` is the JSON of `[args, kwargs]`, opaque to everything but the task.
 
@@ -108,7 +109,7 @@ class Job:
         return self.task == other.task and self.payload == other.payload
 
 
-@frozen
+@value
 class Claim:
     """A lease on a job. `token` is the fencing token: it only grows, and older ones change nothing."""
 

@@ -8,11 +8,12 @@ from attrs import frozen
 from chronoq.domain.job import Claim, State
 from chronoq.domain.retry import Failure
 from chronoq.domain.time import brief, later
+from chronoq.domain.values import value
 
 LONGEST_PARKING = timedelta(seconds=60)
 
 
-@frozen
+@value
 class Done:
     """It ran. `result` is JSON; b"" when no result is wanted."""
 
