@@ -25,6 +25,7 @@ from chronoq.domain.retry import Failure
 from chronoq.domain.rhythm import Rhythm, rhythm_from
 from chronoq.domain.schedule import CatchUp, Policy, Schedule
 from chronoq.domain.time import EPOCH, MS, from_ms, to_ms
+from chronoq.domain.values import value
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Note:
     reason: str = ""
 
 
-@frozen
+@value
 class Remembered:
     """What is left of an ended job until `until` (ms): its ending, its task and the print of its work."""
 

@@ -10,11 +10,12 @@ from types import NoneType
 from typing import Any
 
 import orjson
-from attrs import fields, frozen
+from attrs import fields
 
 from chronoq.adapters.codec import Malformed, decode, encode
 from chronoq.domain.schedule import Cursor
 from chronoq.domain.time import EPOCH, from_us
+from chronoq.domain.values import value
 
 _MICROSECOND = timedelta(microseconds=1)
 _PARTS = {part.name for part in fields(Cursor)}
@@ -22,14 +23,14 @@ _PLAIN = _PARTS - {"pause"}
 _MOMENT = (int, NoneType)
 
 
-@frozen
+@value
 class Damaged(Cursor):
     """Stands for a cursor that cannot be read; `text` is what is stored, so that it can be replaced."""
 
     text: bytes = b""
 
 
-@frozen
+@value
 class Newer(Cursor):
     """A cursor with parts that this version does not know. They are kept when it moves on.
 

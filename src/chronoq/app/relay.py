@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
-
 from chronoq.config import Settings
 from chronoq.domain.job import Claim
+from chronoq.domain.values import value
 from chronoq.domain.verdict import Verdict
 
 
-@frozen
+@value
 class Parcel:
     """A claimed job on its way to another engine.
 

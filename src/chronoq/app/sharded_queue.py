@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
 from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, QueuePort, Submitted, nothing
 from chronoq.domain.shards import whole
 from chronoq.domain.sweep import Swept
+from chronoq.domain.values import value
 from chronoq.domain.verdict import Verdict
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class Division(Protocol):
     def learn(self, names: Iterable[str]) -> list[str]: ...
 
 
-@frozen
+@value
 class Placed(Claim):
     """A claim that was granted by another part than the one where its job belongs."""
 

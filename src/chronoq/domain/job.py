@@ -65,7 +65,7 @@ class Options:
 DEFAULTS = Options()
 
 
-@frozen
+@value
 class Origin:
     """The schedule that made a job, the nominal time it stands for, and the data interval [start, end)."""
 
@@ -125,13 +125,13 @@ class Claim:
         return self.job.id
 
 
-@frozen
+@value
 class Progress:
     done: float
     total: float | None = None
 
 
-@frozen
+@value
 class Ending:
     """How a job ended. `result` is JSON, for a done job; `failure` is set for a dead one."""
 
@@ -142,7 +142,7 @@ class Ending:
     failure: Failure | None = None
 
 
-@frozen
+@value
 class Snapshot:
     """A job as people look at it: where it is, and what is known of it."""
 

@@ -20,6 +20,7 @@ from chronoq.domain.lease import Lease, Presence, Process, Vitals
 from chronoq.domain.schedule import Cursor, Due, Firing, Outcome, Schedule, Stored
 from chronoq.domain.signing import NO_SIGNING, Signing
 from chronoq.domain.sweep import Swept
+from chronoq.domain.values import value
 from chronoq.domain.verdict import Verdict
 
 
@@ -66,7 +67,7 @@ class Promoted:
     next: datetime | None
 
 
-@frozen
+@value
 class Claimed:
     """The claims that were granted, when to look again, and what was settled."""
 

@@ -11,6 +11,7 @@ from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import DEFAULTS, Job, Options, Origin, Pause
 from chronoq.domain.rhythm_base import Rhythm
 from chronoq.domain.time import ZERO, up_to_ms
+from chronoq.domain.values import value
 
 GRACE = timedelta(seconds=5)
 """A nominal time that is later than this was missed, and falls under the catch-up policy."""
@@ -54,7 +55,7 @@ class Policy:
                 raise BadSetting(f"{label}={value!r}: give a number of 1 or more, or None")
 
 
-@frozen
+@value
 class Walk:
     """From one nominal time to the next: a rhythm that is bound, within a window.
 
@@ -73,7 +74,7 @@ class Walk:
         return None if found is None or (self.ends is not None and found > self.ends) else found
 
 
-@frozen
+@value
 class Schedule:
     """What to run, and at which rhythm. A value: what the user declared, nothing that moves."""
 
@@ -102,7 +103,7 @@ class Schedule:
         return Job(id, self.task, self.payload, due, now, options=self.options, origin=origin)
 
 
-@frozen
+@value
 class Cursor:
     """How far a schedule has come. Every change is a compare-and-set on the whole of it.
 
@@ -134,7 +135,7 @@ class Cursor:
         return evolve(self, next=next, last=last, fires=fires, held=held)
 
 
-@frozen
+@value
 class Stored:
     """A schedule as it stands in the store. One that cannot be read has a `defect` and no `schedule`.
 
@@ -148,7 +149,7 @@ class Stored:
     outdated: bool = False
 
 
-@frozen
+@value
 class Due:
     """A schedule to look at now: its live runs (delayed, ready, running) and its failures in a row."""
 
@@ -167,7 +168,7 @@ class Happened(StrEnum):
     SET_ASIDE = "set aside"
 
 
-@frozen
+@value
 class Outcome:
     """What became of the nominal time `nominal` (to `last`, `count` of them when known), decided at `at`."""
 
@@ -179,7 +180,7 @@ class Outcome:
     note: str = ""
 
 
-@frozen
+@value
 class Firing:
     """One step of a schedule: if its cursor is still `expected`, store `cursor`, these jobs and outcomes.
 

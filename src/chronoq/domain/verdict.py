@@ -20,7 +20,7 @@ class Done:
     result: bytes = b""
 
 
-@frozen
+@value
 class Retry:
     """Run it again at `at`. With `crash` its worker was lost: counted as a crash, not as an attempt."""
 
@@ -29,7 +29,7 @@ class Retry:
     crash: bool = False
 
 
-@frozen
+@value
 class Snooze:
     """Run it again at `at`. It costs no retry."""
 

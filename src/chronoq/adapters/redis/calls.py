@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from chronoq.domain.values import value
+
 T = TypeVar("T")
 Word: TypeAlias = str | bytes | int
 
@@ -48,7 +50,7 @@ def load_scripts() -> Scripts:
     )
 
 
-@frozen
+@value
 class Call(Generic[T]):
     """One script call.
 
@@ -77,7 +79,7 @@ class Call(Generic[T]):
         return ("EVAL", self.script.body, len(self.keys), *self.keys, *self.args)
 
 
-@frozen
+@value
 class Command(Generic[T]):
     """One plain command, where one is enough."""
 

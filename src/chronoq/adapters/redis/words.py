@@ -18,6 +18,7 @@ from chronoq.domain.job import Claim, Job, Snapshot, State
 from chronoq.domain.ports import RECENT
 from chronoq.domain.schedule import Cursor
 from chronoq.domain.time import MS, from_ms, to_ms
+from chronoq.domain.values import value
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, Verdict, crashed, excused
 
 KEPT = timedelta(hours=1)
@@ -27,7 +28,7 @@ _KEPT_MS = KEPT // MS
 _HISTORY = re.compile(rb"(\d+):(\d+):(\d+):(.*)", re.DOTALL)
 
 
-@frozen
+@value
 class History:
     """How often a job was claimed, and by whom: what the `claims` hash holds."""
 
