@@ -142,6 +142,17 @@ class Cancelling(Chapter):
         assert LAST[found.state] == verdict or found.state is State.DONE
         assert found.stopping is False
 
+    @pytest.mark.parametrize("where", list(LAST))
+    def test_nobody_asks_a_new_job_under_an_old_id_to_stop(self, queue: QueuePort, where: State) -> None:
+        claim = taken(queue)
+        queue.cancel([jid()], now=NOW)
+        send(queue, claim, where)
+        queue.purge([jid()], now=NOW)
+        add(queue, "a", now=NOW + HOUR)
+        again = taken(queue, now=NOW + HOUR)
+        assert seen(queue, now=NOW + HOUR).stopping is False
+        assert queue.extend([again], lease=LEASE, now=NOW + HOUR) == [Hold.KEPT]
+
     def test_cancellations_are_answered_in_order(self, queue: QueuePort) -> None:
         add(queue, "run", "dead")
         send(queue, take(queue, 2)[1], State.DEAD)
