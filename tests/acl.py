@@ -29,9 +29,8 @@ EVERYONE: dict[str, tuple[str, ...]] = {
 }
 """Commands with their keys: parts of a queue, or, with a colon before them, of the whole namespace."""
 
-ON_REQUEST = {"CONFIG", "MSETEX", "WAITAOF"}
-"""Not in the lists: the first is for durability="aof" only; older servers do not know the others, and refuse a
-list that names one."""
+ON_REQUEST = {"CONFIG", "WAITAOF"}
+"""Only with durability="aof"; older servers do not know the second, and refuse a list that names it."""
 
 _PHRASES = {
     "ready:0 .. ready:3": ("ready:*",),
@@ -205,7 +204,7 @@ def line(name: str, role: Role) -> str:
     hears = {"SUBSCRIBE", "UNSUBSCRIBE"} if role.hears else set()
     patterns = [f"~{NAMESPACE}{key if key[0] == ':' else ':{*}:' + key}" for key in sorted(keys)]
     channels = [f"&{NAMESPACE}:*:ended"] * (role.hears or "PUBLISH" in commands)
-    allowed = [f"+{command.lower()}" for command in sorted((commands | hears) - ON_REQUEST)]
+    allowed = [f"+{command.lower()}" for command in sorted(commands | hears)]
     return " ".join([f"user {NAMESPACE}-{name} reset on resetchannels", *patterns, *channels, *allowed])
 
 

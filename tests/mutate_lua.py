@@ -50,7 +50,6 @@ _TIME = "it saves time only"
 _REST = "after a thousand marks in a row: the next look finds the rest"
 _NONE = "no hints are made when no job was"
 _CLAIMED = "a job that is leased or dead was claimed before, so it has a history"
-_ELSEWHERE = "test_redis_data asks for it, of a user without the right and of a server without the command"
 _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
@@ -82,13 +81,6 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "wanted = #due > 0", "wanted = #due >= 0", _HINT),
     ("done", "redis.call('EXISTS', place) == 1", "true", _TIME),
     ("done", "redis.call('EXISTS', KEYS[6]) == 1", "true", _TIME),
-    ("done", "#gone > 1 then known", "false then known", _TIME),
-    ("done", "#gone > 1 then known", "true then known", _TIME),
-    ("done", "#gone > 1 then known", "#gone >= 1 then known", _TIME),
-    ("done", "if known and allowed then", "if false then", _TIME),
-    ("done", "if known and allowed then", "if true then", _ELSEWHERE),
-    ("done", "known and allowed", " allowed", _ELSEWHERE),
-    ("done", "known and allowed", "known ", _ELSEWHERE),
     ("extend", "and token and", "and", _CLAIMED),
     ("fire", "or 0) or 0", "or 0)", _FOREIGN),
     ("fire", "not known[word]", "true", _TIME),

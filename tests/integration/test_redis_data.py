@@ -175,39 +175,6 @@ def test_an_ending_is_kept_for_an_hour_longer_than_it_holds(backend: Backend, cl
     assert 3 * HOUR - S <= timedelta(milliseconds=client.pttl(KEY + "ending:a")) <= 3 * HOUR
 
 
-def calls_of(client: redis.Redis, *commands: str) -> list[int]:
-    """How often each of these commands was called since the server's figures were reset."""
-    stats = client.info("commandstats")
-    return [stats.get(f"cmdstat_{command}", {"calls": 0})["calls"] for command in commands]
-
-
-@pytest.mark.parametrize(("kind", "rule", "at_once"), [
-    ("valkey-9.1", "+msetex", True),
-    ("valkey-9.1", "-msetex", False),
-    ("redis-6.2", "+mset", False),
-])  # fmt: skip
-def test_endings_are_stored_at_once_where_the_server_can_and_the_user_may(
-    new_server: Callable[..., Server], kind: str, rule: str, at_once: bool
-) -> None:
-    server = new_server(kind)
-    with server.client() as root:
-        root.execute_command("ACL", "SETUSER", "somebody", "on", ">secret", "~*", "&*", "+@all", rule)
-        backend = open_backend(f"{server.url()}&username=somebody&password=secret")
-        backend.queue.submit([job(str(i)) for i in range(250)], now=NOW)
-        claims = backend.queue.claim([(MAIL, 250)], worker="w", lease=LEASE, now=NOW).claims
-        root.config_resetstat()
-        assert all(backend.queue.settle([(claim, Done(b"7")) for claim in claims], now=NOW))
-        assert calls_of(root, "msetex", "set") == ([2, 0] if at_once else [0, 250])
-        endings = backend.queue.endings([claim.id for claim in claims], now=NOW)
-        assert [one.result for one in endings if one] == [b"7"] * 250
-        left = {timedelta(milliseconds=root.pttl(f"{KEY}ending:{i}")) for i in range(250)}
-        assert 2 * HOUR - 10 * S <= min(left) <= max(left) <= 2 * HOUR
-        # it asks before it acts: nothing is noted as refused
-        assert root.execute_command("ACL", "LOG") == []
-        assert not root.info("errorstats")
-        backend.close()
-
-
 def test_a_record_is_written_once_and_never_again(backend: Backend, client: redis.Redis) -> None:
     backend.queue.submit([job("a")], now=NOW)
     record = client.hget(KEY + "jobs", "a")

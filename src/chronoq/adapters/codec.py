@@ -25,7 +25,6 @@ from chronoq.domain.retry import Failure
 from chronoq.domain.rhythm import Rhythm, rhythm_from
 from chronoq.domain.schedule import CatchUp, Policy, Schedule
 from chronoq.domain.time import EPOCH, MS, from_ms, to_ms
-from chronoq.domain.values import value
 
 T = TypeVar("T")
 
@@ -48,7 +47,7 @@ class Note:
     reason: str = ""
 
 
-@value
+@frozen
 class Remembered:
     """What is left of an ended job until `until` (ms): its ending, its task and the print of its work."""
 

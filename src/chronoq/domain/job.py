@@ -125,13 +125,13 @@ class Claim:
         return self.job.id
 
 
-@value
+@frozen
 class Progress:
     done: float
     total: float | None = None
 
 
-@value
+@frozen
 class Ending:
     """How a job ended. `result` is JSON, for a done job; `failure` is set for a dead one."""
 
@@ -142,7 +142,7 @@ class Ending:
     failure: Failure | None = None
 
 
-@value
+@frozen
 class Snapshot:
     """A job as people look at it: where it is, and what is known of it."""
 

@@ -28,22 +28,8 @@ for _, place in ipairs({KEYS[4], KEYS[5]}) do
   if redis.call('EXISTS', place) == 1 then redis.call('HDEL', place, unpack(gone)) end
 end
 if redis.call('EXISTS', KEYS[6]) == 1 then redis.call('SREM', KEYS[6], unpack(gone)) end
-local endings = {}
 for i = 1, count do
-  if answers[i] == 1 then
-    endings[#endings + 1] = KEYS[FIXED + i]
-    endings[#endings + 1] = ARGV[3 * i + 3]
-  end
-end
--- all at once, where there is such a command (Redis 8.4, Valkey 9.1) and this user may use it: half of the time
-local known, allowed = false, false
-if #gone > 1 then known, allowed = pcall(redis.acl_check_cmd, 'MSETEX', '1', endings[1], '') end
-if known and allowed then
-  endings[#endings + 1] = 'PX'
-  endings[#endings + 1] = ARGV[3]
-  redis.call('MSETEX', #gone, unpack(endings))
-else
-  for i = 1, #endings, 2 do redis.call('SET', endings[i], endings[i + 1], 'PX', ARGV[3]) end
+  if answers[i] == 1 then redis.call('SET', KEYS[FIXED + i], ARGV[3 * i + 3], 'PX', ARGV[3]) end
 end
 redis.call('LPUSH', KEYS[8], unpack(gone))
 redis.call('LTRIM', KEYS[8], 0, ARGV[2] - 1)
