@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoq import Scheduler
-from chronoq.app.fetcher import MOST, PATIENCE, POLL
+from chronoq.app.fetcher import PATIENCE, POLL
+from chronoq.app.hands import Pace
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.job import Claim, Pause, State
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Retry, Verdict
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, NOW, S, job
+
+HALF = 2 * Pace.DEEPEST
+"""Of the short jobs that four slots hold."""
 
 
 def crashed(bench: Bench, *keys: str) -> None:
@@ -149,7 +153,7 @@ def test_while_there_is_more_than_one_claim_brings_it_asks_again_at_once() -> No
     bench.hands.pace.mean = 0.0001  # as after many short jobs: two hundred for each slot
     bench.put(*(f"j{number}" for number in range(900)))
     assert bench.fetch() == 0 * S
-    assert bench.counts().running == MOST
+    assert bench.counts().running == HALF
     assert bench.fetch() > 0 * S
     assert bench.counts().running == len(bench.hands.held) == 800
 
@@ -167,7 +171,7 @@ def test_what_a_full_claim_brought_is_handed_over_while_the_next_is_under_way() 
     bench.fetcher.breathe = lambda many: breathed.append((many, len(bench.threads.waiting)))
     overflowing(bench)
     bench.fetch()
-    assert breathed == [(MOST, MOST)]
+    assert breathed == [(HALF, HALF)]
     assert [run.claim.id.key for run in bench.threads.waiting] == [f"j{number:03}" for number in range(800)]
 
 
@@ -179,7 +183,7 @@ def test_what_a_full_claim_brought_runs_though_the_next_one_fails(after: bool) -
     with pytest.raises(Unreachable):
         bench.fetch()
     bench.outage.heal()
-    assert len(bench.threads.waiting) == MOST
+    assert len(bench.threads.waiting) == HALF
     while not bench.fetcher.idle:
         bench.work()
         bench.fetch()
@@ -221,7 +225,7 @@ def test_what_has_run_beside_a_claim_is_prepared_for_the_next_one() -> None:
     bench.fetcher.breathe = lambda many: bench.work()
     for _ in range(3):
         bench.fetch()
-    assert queue.asked == [(0, False), (MOST, True), (300, True)]
+    assert queue.asked == [(0, False), (HALF, True), (HALF, True)]
     assert bench.counts().done == 800
 
 
@@ -606,7 +610,7 @@ def test_what_a_full_claim_brought_is_handed_over_though_no_more_fits_by_then() 
     overflowing(bench)
     bench.hands.pace.saw_longer(1 * S)  # as when a long run ends meanwhile: far fewer are held from here on
     bench.fetch()
-    assert len(bench.threads.waiting) == MOST
+    assert len(bench.threads.waiting) == 2 * HALF
     while not bench.fetcher.idle:
         bench.work()
         bench.fetch()
@@ -621,7 +625,7 @@ def test_what_a_full_claim_brought_goes_back_when_the_grace_is_over_before_the_n
     handles = [task.enqueue() for _ in range(900)]
     now = worker.backend.clock.now()
     assert worker.fetcher.step(now) == now
-    assert len(worker.fetcher.fresh) == MOST
+    assert len(worker.fetcher.fresh) == 2 * HALF
     assert not worker.stop(grace=timedelta(0))
     assert {handle.status() for handle in handles} == {State.READY}
     app.close()

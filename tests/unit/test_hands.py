@@ -57,6 +57,17 @@ def test_among_short_jobs_one_that_was_kept_waiting_hardly_counts() -> None:
     assert pace.depth >= Pace.DEEPEST // 2
 
 
+def test_one_job_for_each_slot_is_brought_at_once_or_half_of_the_short_ones() -> None:
+    hands = Hands(8)
+    assert hands.half == 8
+    hands.pace.mean = 0.025  # two for each slot
+    assert hands.half == 8
+    hands.pace.mean = 0.005  # ten
+    assert hands.half == 40
+    hands.pace.mean = 0.0001
+    assert hands.half == 4 * Pace.DEEPEST
+
+
 def test_where_nearly_all_jobs_end_at_once_that_is_known_until_they_do_not() -> None:
     pace = Pace()
     assert not pace.instant

@@ -175,7 +175,7 @@ class Fetcher:
             back = self._back
             if back is not None and back <= now:
                 self.reserved = 0
-            self.asked = min(self._free, 1 if self.wary else MOST)
+            self.asked = min(self._free, 1 if self.wary else self.hands.half, MOST)
             return self.asked
 
     @property

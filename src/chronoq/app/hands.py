@@ -127,6 +127,14 @@ class Hands:
         return max(0, (self.slots - adrift) * self.pace.depth - len(self.held))
 
     @property
+    def half(self) -> int:
+        """How many to bring at once: one for each slot, or half of what is held of short ones.
+
+        So one half runs while the other one is on its way.
+        """
+        return max(self.slots, self.slots * self.pace.depth // 2)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is held and no verdict waits; asked in the order in which a run moves."""
         return not (self.held or self.ending or self.outbox)

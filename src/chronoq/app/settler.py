@@ -15,8 +15,7 @@ from chronoq.domain.verdict import Verdict
 log = logging.getLogger("chronoq.worker")
 
 MOST = 800
-"""Verdicts that are handed in at once, and jobs that are claimed: half of the very short ones that eight slots hold,
-so that one half runs while the other one is on its way."""
+"""Verdicts that are handed in at once, and jobs that are claimed."""
 
 Batch = Sequence[tuple[Claim, Verdict]]
 
