@@ -1,10 +1,15 @@
-"""Growth: what things cost beside a thousand delayed jobs, and beside ten million of them, in one server."""
+"""Growth: what things cost beside a thousand delayed jobs in one server, and beside ten million of them in another.
+
+A machine's speed may change by two within moments, so both are measured in turns.
+"""
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from statistics import median
+
+from tests.servers import Server
 
 from benchmarks.lab import Failed, Lab, say
 from chronoq import Scheduler
@@ -16,49 +21,98 @@ FAR = timedelta(days=30)
 BESIDE = 2_000
 """So many jobs are run, and promoted, beside those that wait."""
 CHUNK = 10_000
-STEPS = (1_000, 100_000, 1_000_000, 10_000_000)
+FEW = 1_000
+STEPS = (100_000, 1_000_000, 10_000_000)
 
 
 def nothing(i: int) -> None: ...
 
 
 def rows(lab: Lab, most: int) -> list[dict[str, float]]:
-    """One row for each number of delayed jobs, up to `most`."""
-    with closing(Scheduler(lab.server.url())) as app:  # a client only: entered, it would work
-        task, found, there = app.add_task(nothing, name="noop"), [], 0
-        run(app, task)  # what there is once only: scripts, names, first nodes
-        empty = lab.redis.info("memory")["used_memory"]
-        for many in sorted({min(step, most) for step in STEPS}):
-            fill = _fill(app, task, there, many)
-            there = many
-            mark = deep(app)
-            row = {
-                "delayed": many,
-                "fill": fill,
-                "bytes": (lab.redis.info("memory")["used_memory"] - empty) / many,
-                "run": 1e6 * best(5, lambda: run(app, task)) / BESIDE,
-                "promote": BESIDE / best(5, lambda: promote(app, task)),
-                "counts": 1e3 * middle(lambda: counts(app)),
-                "page": 1e3 * middle(lambda: page(app, "")),
-                "page_deep": 1e3 * middle(lambda mark=mark: page(app, mark)),
-            }
-            say("growth", {key: round(value, 3) for key, value in row.items()})
-            found.append(row)
+    """One row for `FEW` delayed jobs, and one for each larger number, up to `most`.
+
+    Every number is measured in turns with `FEW`, whose row is that of the last time.
+    """
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(lab.server.kind, tcp=True))
+        few, many = (stack.enter_context(closing(Crowd(each))) for each in (server, lab.server))
+        few.grow(FEW)
+        found: list[dict[str, float]] = []
+        for number in sorted({min(step, most) for step in STEPS}):
+            many.grow(number)
+            small, large = measured([few, many])
+            found = [small, *found[1:], large]
+            for row in (small, large):
+                say("growth", {key: round(value, 3) for key, value in row.items()})
         return found
 
 
-def _fill(app: Scheduler, task, there: int, many: int) -> float:
-    """Put far jobs until there are `many`; how many a second."""
-    due, began = datetime.now(UTC) + FAR, time.perf_counter()
-    for start in range(there, many, CHUNK):
-        numbers = range(start, min(many, start + CHUNK))
-        jobs = [task.using(at=due + timedelta(seconds=i % 86_400)).job(i) for i in numbers]
-        app.enqueue_many(jobs)
-    return (many - there) / (time.perf_counter() - began)
+class Crowd:
+    """Delayed jobs on a server of their own, as a client sees them."""
+
+    def __init__(self, server: Server) -> None:
+        self.app = Scheduler(server.url())  # a client only: entered, it would work
+        self.task = self.app.add_task(nothing, name="noop")
+        self.redis = server.client()
+        run(self)  # what there is once only: scripts, names, first nodes
+        self.empty = self.redis.info("memory")["used_memory"]
+        self.there = 0
+
+    def grow(self, many: int) -> None:
+        """Put far jobs until there are `many`."""
+        due, began = datetime.now(UTC) + FAR, time.perf_counter()
+        for start in range(self.there, many, CHUNK):
+            numbers = range(start, min(many, start + CHUNK))
+            jobs = [self.task.using(at=due + timedelta(seconds=i % 86_400)).job(i) for i in numbers]
+            self.app.enqueue_many(jobs)
+        self.fill = (many - self.there) / (time.perf_counter() - began)
+        self.bytes = (self.redis.info("memory")["used_memory"] - self.empty) / many
+        self.there, self.mark = many, deep(self)
+
+    def close(self) -> None:
+        self.app.close()
 
 
-def run(app: Scheduler, task) -> float:
+def measured(crowds: Sequence[Crowd]) -> list[dict[str, float]]:
+    """A row for each, its costs measured in turns."""
+    runs, promotions = turns(5, run, crowds), turns(5, promote, crowds)
+    counting, pages = turns(50, timed(counts), crowds), turns(50, timed(page), crowds)
+    deeper = turns(50, timed(lambda crowd: page(crowd, crowd.mark)), crowds)
+    return [
+        {
+            "delayed": crowd.there,
+            "fill": crowd.fill,
+            "bytes": crowd.bytes,
+            "run": 1e6 * min(runs[at]) / BESIDE,
+            "promote": BESIDE / min(promotions[at]),
+            "counts": 1e3 * median(counting[at]),
+            "page": 1e3 * median(pages[at]),
+            "page_deep": 1e3 * median(deeper[at]),
+        }
+        for at, crowd in enumerate(crowds)
+    ]
+
+
+def turns(rounds: int, cost: Callable[[Crowd], float], crowds: Sequence[Crowd]) -> list[list[float]]:
+    """What it costs each of them, in so many rounds."""
+    found = [[cost(crowd) for crowd in crowds] for _ in range(rounds)]
+    return [list(each) for each in zip(*found, strict=True)]
+
+
+def timed(what: Callable[[Crowd], object]) -> Callable[[Crowd], float]:
+    """Seconds that it takes."""
+
+    def cost(crowd: Crowd) -> float:
+        began = time.perf_counter()
+        what(crowd)
+        return time.perf_counter() - began
+
+    return cost
+
+
+def run(crowd: Crowd) -> float:
     """Seconds to claim and settle `BESIDE` jobs, a hundred at a time."""
+    app, task = crowd.app, crowd.task
     queue, clock = app.backend.queue, app.backend.clock
     app.enqueue_many([task.job(i) for i in range(BESIDE)])
     left, began = BESIDE, time.perf_counter()
@@ -69,10 +123,11 @@ def run(app: Scheduler, task) -> float:
     return time.perf_counter() - began
 
 
-def promote(app: Scheduler, task) -> float:
+def promote(crowd: Crowd) -> float:
     """Seconds to move `BESIDE` jobs that fall due; they are run and gone afterwards."""
     from chronoq.app.ticker import BATCH
 
+    app, task = crowd.app, crowd.task
     queue, soon = app.backend.queue, app.backend.clock.now() + MINUTE
     app.enqueue_many([task.using(at=soon).job(i) for i in range(BESIDE)])
     soon += MINUTE
@@ -87,34 +142,21 @@ def promote(app: Scheduler, task) -> float:
     return took
 
 
-def counts(app: Scheduler) -> None:
+def counts(crowd: Crowd) -> None:
     """What `stats` asks of a queue."""
+    app = crowd.app
     app.backend.queue.counts(["default"], now=app.backend.clock.now())
 
 
-def page(app: Scheduler, mark: str) -> str:
+def page(crowd: Crowd, mark: str = "") -> str:
     """A page of a hundred delayed jobs; the mark of the next."""
-    queue, now = app.backend.queue, app.backend.clock.now()
+    queue, now = crowd.app.backend.queue, crowd.app.backend.clock.now()
     return queue.find("default", State.DELAYED, now=now, mark=mark, limit=100).mark
 
 
-def deep(app: Scheduler) -> str:
+def deep(crowd: Crowd) -> str:
     """A mark some pages on."""
     mark = ""
     for _ in range(9):
-        mark = page(app, mark)
+        mark = page(crowd, mark)
     return mark
-
-
-def best(tries: int, measured: Callable[[], float]) -> float:
-    return min(measured() for _ in range(tries))
-
-
-def middle(what: Callable[[], object], samples: int = 50) -> float:
-    """Seconds that a call takes, the median."""
-    found = []
-    for _ in range(samples):
-        began = time.perf_counter()
-        what()
-        found.append(time.perf_counter() - began)
-    return median(found)
