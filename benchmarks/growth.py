@@ -1,10 +1,10 @@
 """Growth: what things cost beside a thousand delayed jobs in one server, and beside ten million of them in another.
 
-A machine's speed may change by two within moments, so both are measured in turns.
+A machine's speed may change by two within moments, so both are measured in turns, and each turn is compared.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -24,12 +24,14 @@ CHUNK = 10_000
 FEW = 1_000
 STEPS = (100_000, 1_000_000, 10_000_000)
 
+Row = dict[str, float]
+
 
 def nothing(i: int) -> None: ...
 
 
-def rows(lab: Lab, most: int) -> list[dict[str, float]]:
-    """One row for `FEW` delayed jobs, and one for each larger number, up to `most`.
+def rows(lab: Lab, most: int) -> tuple[list[Row], Row]:
+    """One row for `FEW` delayed jobs, and one for each larger number, up to `most`; how much the last costs more.
 
     Every number is measured in turns with `FEW`, whose row is that of the last time.
     """
@@ -37,14 +39,15 @@ def rows(lab: Lab, most: int) -> list[dict[str, float]]:
         server = stack.enter_context(Server(lab.server.kind, tcp=True))
         few, many = (stack.enter_context(closing(Crowd(each))) for each in (server, lab.server))
         few.grow(FEW)
-        found: list[dict[str, float]] = []
+        found: list[Row] = []
+        times: Row = {}
         for number in sorted({min(step, most) for step in STEPS}):
             many.grow(number)
-            small, large = measured([few, many])
+            small, large, times = measured(few, many)
             found = [small, *found[1:], large]
-            for row in (small, large):
+            for row in (small, large, times):
                 say("growth", {key: round(value, 3) for key, value in row.items()})
-        return found
+        return found, times
 
 
 class Crowd:
@@ -73,45 +76,30 @@ class Crowd:
         self.app.close()
 
 
-def measured(crowds: Sequence[Crowd]) -> list[dict[str, float]]:
-    """A row for each, its costs measured in turns."""
-    runs, promotions = turns(5, run, crowds), turns(5, promote, crowds)
-    counting, pages = turns(50, timed(counts), crowds), turns(50, timed(page), crowds)
-    deeper = turns(50, timed(lambda crowd: page(crowd, crowd.mark)), crowds)
-    return [
-        {
-            "delayed": crowd.there,
-            "fill": crowd.fill,
-            "bytes": crowd.bytes,
-            "run": 1e6 * min(runs[at]) / BESIDE,
-            "promote": BESIDE / min(promotions[at]),
-            "counts": 1e3 * median(counting[at]),
-            "page": 1e3 * median(pages[at]),
-            "page_deep": 1e3 * median(deeper[at]),
-        }
-        for at, crowd in enumerate(crowds)
-    ]
-
-
-def turns(rounds: int, cost: Callable[[Crowd], float], crowds: Sequence[Crowd]) -> list[list[float]]:
-    """What it costs each of them, in so many rounds."""
-    found = [[cost(crowd) for crowd in crowds] for _ in range(rounds)]
-    return [list(each) for each in zip(*found, strict=True)]
+def measured(few: Crowd, many: Crowd) -> tuple[Row, Row, Row]:
+    """A row of medians for each; and how many times as much each cost is beside many, turn by turn."""
+    turns = {what: [(cost(few), cost(many)) for _ in range(TURNS)] for what, cost in COSTS.items()}
+    small, large = (
+        {"delayed": crowd.there, "fill": crowd.fill, "bytes": crowd.bytes}
+        | {what: median(both[at] for both in found) for what, found in turns.items()}
+        for at, crowd in enumerate((few, many))
+    )
+    return small, large, {what: median(b / a for a, b in found) for what, found in turns.items()}
 
 
 def timed(what: Callable[[Crowd], object]) -> Callable[[Crowd], float]:
-    """Seconds that it takes."""
+    """Milliseconds that it takes."""
 
     def cost(crowd: Crowd) -> float:
         began = time.perf_counter()
         what(crowd)
-        return time.perf_counter() - began
+        return 1e3 * (time.perf_counter() - began)
 
     return cost
 
 
 def run(crowd: Crowd) -> float:
-    """Seconds to claim and settle `BESIDE` jobs, a hundred at a time."""
+    """Microseconds to claim and settle a job: `BESIDE` of them, a hundred at a time."""
     app, task = crowd.app, crowd.task
     queue, clock = app.backend.queue, app.backend.clock
     app.enqueue_many([task.job(i) for i in range(BESIDE)])
@@ -120,11 +108,11 @@ def run(crowd: Crowd) -> float:
         claims = queue.claim([("default", 100)], worker="w", lease=MINUTE, now=clock.now()).claims
         queue.settle([(claim, Done()) for claim in claims], now=clock.now())
         left -= len(claims)
-    return time.perf_counter() - began
+    return 1e6 * (time.perf_counter() - began) / BESIDE
 
 
 def promote(crowd: Crowd) -> float:
-    """Seconds to move `BESIDE` jobs that fall due; they are run and gone afterwards."""
+    """Microseconds to move a job that falls due: `BESIDE` of them, which are run and gone afterwards."""
     from chronoq.app.ticker import BATCH
 
     app, task = crowd.app, crowd.task
@@ -139,7 +127,7 @@ def promote(crowd: Crowd) -> float:
         raise Failed(f"{moved} of {BESIDE} jobs were promoted")
     while claims := queue.claim([("default", 100)], worker="w", lease=MINUTE, now=soon).claims:
         queue.settle([(claim, Done()) for claim in claims], now=soon)
-    return took
+    return 1e6 * took / BESIDE
 
 
 def counts(crowd: Crowd) -> None:
@@ -160,3 +148,13 @@ def deep(crowd: Crowd) -> str:
     for _ in range(9):
         mark = page(crowd, mark)
     return mark
+
+
+COSTS: dict[str, Callable[[Crowd], float]] = {
+    "run": run,
+    "promote": promote,
+    "counts": timed(counts),
+    "page": timed(page),
+    "page_deep": timed(lambda crowd: page(crowd, crowd.mark)),
+}
+TURNS = 25

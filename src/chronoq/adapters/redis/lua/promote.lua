@@ -12,7 +12,9 @@ if #due > 0 then
   -- first: what shrinks is allowed on a full server; they are the first ones, and need not be looked up again
   redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #due - 1)
   for i, lane in ipairs(lanes) do
-    if #lane > 0 then redis.call('RPUSH', KEYS[2 + i], unpack(lane)) end
+    for from = 1, #lane, 60 do -- in pieces, for which the server needs no new memory
+      redis.call('RPUSH', KEYS[2 + i], unpack(lane, from, math.min(from + 59, #lane)))
+    end
   end
   local tokens = {}
   for i = 1, math.min(#due, 64 - redis.call('LLEN', KEYS[2])) do tokens[i] = '1' end
