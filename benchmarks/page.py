@@ -39,6 +39,12 @@ GROWN = (
     "Medians of turns with a thousand, each on a server of its own. The times in the first table are medians "
     "too: those of each turn's cost beside the most, divided by its cost beside a thousand."
 )
+OWN = {
+    "chronoq_async": {"drain_threads": "drain_async"},
+    "chronoq_processes": {"drain_threads": "drain_processes", "drain_two": "drain_two_processes"},
+}
+"""Figures of their own that stand in a common column."""
+AMONG = {"durable": "the best peer that is safe", "every": "the best peer"}
 RELAYS = {
     "relay_due": "due jobs /s",
     "relay_cron": "due cron schedules /s",
@@ -85,9 +91,8 @@ def budget(figures: dict) -> str:
     for one in figures.values():
         if one["floor"] is None:
             continue
-        ceiling, ratio, best = one["ceiling"], one["ratio"], one["rival"]
-        floors = [] if best and best["instead"] else [str(one["floor"])]
-        floors += [f"{best['floor']:g} times as good as the best peer"] if best else []
+        ceiling, ratio, rivals = one["ceiling"], one["ratio"], one["rivals"]
+        instead = any(each["instead"] for each in rivals)
         held = "goal" if one["goal_held"] else "floor" if one["floor_held"] else "**missed**"
         rows.append(
             [
@@ -95,15 +100,28 @@ def budget(figures: dict) -> str:
                 spread(one["ours"]),
                 "-" if ceiling is None else spread(ceiling),
                 "-" if ratio is None else f"{ratio:.2f}",
-                " and ".join(floors),
-                one["goal"],
+                bounds([] if instead else [one["floor"]], rivals, "floor"),
+                bounds([one["goal"]], rivals, "goal"),
                 held,
-                f"{best['times']:.2f} times {NAMES.get(best['name'], best['name'])}" if best else "-",
+                ", ".join(
+                    f"{each['times']:.2f} times {NAMES.get(each['name'], each['name'])}" for each in rivals
+                )
+                or "-",
             ]
         )
     return table(
-        ["", "chronoq", "raw loop", "ratio", "floor", "goal", "held", "as good as the best peer"], rows
+        ["", "chronoq", "raw loop", "ratio", "floor", "goal", "held", "as good as"], rows
     )
+
+
+def bounds(beside_the_raw_loop: list[float], rivals: list[dict], which: str) -> str:
+    """The floor, or the goal, in words."""
+    found = [f"{value:g}" for value in beside_the_raw_loop]
+    for one in rivals:
+        if one[which]:
+            named = NAMES.get(one["name"], one["name"]) if one["among"] == one["name"] else AMONG[one["among"]]
+            found.append(f"{one[which]:g} times as good as {named}")
+    return " and ".join(found)
 
 
 def peers(figures: dict, columns: dict[str, str]) -> str:
@@ -114,8 +132,10 @@ def peers(figures: dict, columns: dict[str, str]) -> str:
         one = figures[name]
         for subject, values in {one["subject"]: one["ours"], **one["others"]}.items():
             found.setdefault(subject, {})[name] = values
-    if "drain_threads" in there and "drain_async" in figures and "chronoq_async" in found:
-        found["chronoq_async"]["drain_threads"] = figures["drain_async"]["ours"]
+    for subject, own in OWN.items():
+        for column, name in own.items():
+            if column in there and name in figures:
+                found.setdefault(subject, {})[column] = figures[name]["ours"]
 
     def order(subject: str) -> tuple[bool, float]:
         rate = found[subject].get("drain_threads", {"value": 0})["value"]

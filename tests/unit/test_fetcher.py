@@ -15,6 +15,7 @@ from chronoq.domain.errors import Unreachable
 from chronoq.domain.job import Claim, Pause, State
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Retry, Verdict
+from chronoq.testing.virtual import Inline
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, NOW, S, job
 
@@ -588,6 +589,41 @@ def test_while_short_jobs_end_nothing_is_given_back() -> None:
         bench.fetch()
     assert bench.counts().done == 4
     assert bench.counts().ready == 0
+
+
+def test_what_was_taken_for_short_jobs_goes_to_whoever_is_free_although_one_slot_moves_on() -> None:
+    bench = Bench(slots=2)
+    bench.hands.pace.mean = 0.0001  # as after many short jobs
+    bench.task("slower", lambda: bench.clock.advance(0.09))
+    bench.put(*(job(f"j{n:03}", task="slower") for n in range(300)))
+    bench.fetch()
+    bench.fetch()
+    assert len(bench.hands.held) == 300
+    stuck = bench.threads.waiting.popleft()  # and goes on and on
+    for _ in range(25):
+        bench.threads.turn()
+        bench.fetch()
+    assert stuck in bench.hands.held
+    assert len(bench.hands.held) <= 2 * 2 * bench.hands.pace.depth
+    assert [claim.id.key for claim in bench.take(2, worker="w2")] == ["j026", "j027"], "those that come next"
+
+
+def test_what_waits_behind_slots_that_are_adrift_is_given_back() -> None:
+    bench = Bench(slots=3)
+    class Drifting(Inline):
+        adrift = 0
+
+    bench.fetcher.threads = threads = Drifting(bench.runner, 3)
+    warm(bench)
+    bench.put("a", "b", "c", "d")
+    bench.fetch()
+    running = [threads.waiting.popleft() for _ in range(3)]
+    for run in running[:2]:  # past their timeouts; their threads go on
+        bench.runner.give_up(run)
+    threads.adrift = 2
+    bench.clock.advance(PATIENCE)
+    bench.fetch()
+    assert bench.state("d") is State.READY
 
 
 def test_what_cannot_be_given_back_in_an_outage_is_held_and_given_back_later() -> None:

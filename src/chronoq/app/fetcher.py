@@ -249,15 +249,17 @@ class Fetcher:
     @property
     def _full(self) -> bool:
         """Whether something may wait in hand, because every slot is taken."""
-        return len(self.hands.held) > self.hands.slots
+        return len(self.hands.held) > self.hands.slots - self.threads.adrift
 
     @property
     def _moved(self) -> datetime:
         return max(self.fed, self.hands.moved)
 
     def _unburden(self, now: datetime) -> None:
-        """Prefetched for short jobs, held up by long ones: what has not started is for whoever is free."""
-        if self._full and self._moved + PATIENCE <= now:
+        """Taken for short ones, or held up by long ones: what has not started is for whoever is free."""
+        if self._full and self.hands.overfull:
+            self.returning += self._unstarted()
+        elif self._full and self._moved + PATIENCE <= now:
             stuck, length = self._unstarted(), now - self._moved
             self.fed = now
             if stuck:

@@ -135,6 +135,11 @@ class Hands:
         return max(self.slots, self.slots * self.pace.depth // 2)
 
     @property
+    def overfull(self) -> bool:
+        """Whether far more is held than makes `Pace.HOLD` of work: the jobs turned out to be longer than they seemed."""
+        return len(self.held) > 2 * self.slots * self.pace.depth
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is held and no verdict waits; asked in the order in which a run moves."""
         return not (self.held or self.ending or self.outbox)
