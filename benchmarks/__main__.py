@@ -65,7 +65,9 @@ def main() -> None:
 
 def amiss(result: dict) -> str:
     """Why this run does not show that every floor is held; '' when it does. A peer that fails is no reason."""
-    found = [f"{name} is below its floor" for name, one in result["figures"].items() if one["floor_held"] is False]
+    found = [
+        f"{name} is below its floor" for name, one in result["figures"].items() if one["floor_held"] is False
+    ]
     found += [
         f"{what} failed" for what in result["failures"] if what.split()[-1].startswith(("chronoq", CEILING))
     ]
@@ -98,7 +100,7 @@ def able(lab: Lab, failures: dict[str, str], measure: measures.Measure, name: st
     workers = (
         measure.run not in (measures.drain_one, measures.drain_two, measures.idle_start) or facts["workers"]
     )
-    there = not measure.server or name not in environments.FILES
+    there = not measure.server or name not in environments.SERVERLESS
     return measure.needs in facts["can"] and bool(workers) and there
 
 

@@ -137,7 +137,7 @@ async def far(subject, handle, n):
 
 
 VERBS = {"enqueue": enqueue, "fill": put_all, "latency": latency, "due": due, "spread": spread, "far": far}
-ALONE = ("recurring", "relay_due", "relay_cron")
+ALONE = ("promote", "recurring", "recurring_memory", "relay_due", "relay_cron")
 """What a subject does and times by itself."""
 HELD = {"due", "spread"}
 """A subject without workers of its own runs what it was given in the process that gave it."""

@@ -43,32 +43,28 @@ class Figure:
 AHEAD = Rival(among="every", instead=True)
 
 FIGURES = {
-    "enqueue_one": Figure(
-        "enqueue one by one", "jobs/s", 0.75, 0.9, rivals=(Rival(None, 1, among="every"),)
-    ),
+    "enqueue_one": Figure("enqueue one by one", "jobs/s", 0.75, 0.9, rivals=(Rival(None, 1, among="every"),)),
     "enqueue_threads": Figure("enqueue one by one, from eight threads", "jobs/s"),
     "enqueue_bulk": Figure("enqueue in bulk", "jobs/s", 0.4, 0.6, rivals=(Rival(None, 6),)),
-    "drain_threads": Figure(
-        "drain, one process, threads", "jobs/s", 0.3, 0.5, rivals=(Rival(10, 20),)
-    ),
-    "drain_async": Figure(
-        "drain, one process, coroutines", "jobs/s", 0.3, 0.5, rivals=(Rival(8, 15),)
-    ),
+    "drain_threads": Figure("drain, one process, threads", "jobs/s", 0.3, 0.5, rivals=(Rival(10, 20),)),
+    "drain_async": Figure("drain, one process, coroutines", "jobs/s", 0.3, 0.5, rivals=(Rival(8, 15),)),
     "drain_processes": Figure("drain, one process, its jobs in child processes", "jobs/s"),
     "drain_two": Figure("drain, two processes", "jobs/s"),
     "drain_two_processes": Figure("drain, two processes, their jobs in child processes", "jobs/s"),
-    "idle_start_p50": Figure(
-        "start on an idle system, median", "ms", 2.4, 1.5, more=False, rivals=(AHEAD,)
-    ),
-    "idle_start_p99": Figure(
-        "start on an idle system, 99 %", "ms", 2.2, 1.5, more=False, rivals=(AHEAD,)
-    ),
+    "idle_start_p50": Figure("start on an idle system, median", "ms", 2.4, 1.5, more=False, rivals=(AHEAD,)),
+    "idle_start_p99": Figure("start on an idle system, 99 %", "ms", 2.2, 1.5, more=False, rivals=(AHEAD,)),
     "lateness_p50": Figure("lateness of a delayed job, median", "ms", more=False),
-    "lateness_p99": Figure("lateness of a delayed job, 99 %", "ms", 16, 3, more=False, rivals=(Rival(instead=True),)),
+    "lateness_p99": Figure(
+        "lateness of a delayed job, 99 %", "ms", 16, 3, more=False, rivals=(Rival(instead=True),)
+    ),
     "early": Figure("delayed jobs that start early", "%", 0, 0, more=False),
     "due_at_once": Figure("run jobs that are all due at once", "jobs/s"),
     "promote": Figure(
-        "promote jobs that are all due at once", "jobs/s", 0.4, 0.7, rivals=(Rival(100, among="rq_scheduler"),)
+        "promote jobs that are all due at once",
+        "jobs/s",
+        0.4,
+        0.7,
+        rivals=(Rival(100, among="rq_scheduler"),),
     ),
     "recurring": Figure(
         "fire schedules that are all due at once, Redis",
@@ -77,7 +73,13 @@ FIGURES = {
         3.4,
         rivals=(Rival(1.5, 4, instead=True), Rival(14, 40, among="rq_scheduler")),
     ),
-    "recurring_memory": Figure("fire schedules that are all due at once, memory", "fires/s", 1.28, 3.4),
+    "recurring_memory": Figure(
+        "fire schedules that are all due at once, memory",
+        "fires/s",
+        1.28,
+        3.4,
+        rivals=(Rival(1.5, 4, among="apscheduler_memory"),),
+    ),
     "relay_due": Figure("due jobs into RQ's queue", "jobs/s"),
     "relay_cron": Figure("due cron schedules into RQ's queue", "fires/s"),
     "relay_lateness_p50": Figure("lateness in RQ, all at their defaults, median", "ms", more=False),

@@ -13,6 +13,8 @@ from pathlib import Path
 NAMES = {
     "chronoq_threads": "chronoq, threads",
     "chronoq_async": "chronoq, coroutines",
+    "chronoq_processes": "chronoq, child processes",
+    "chronoq_memory": "chronoq, memory",
     "chronoq_rq": "chronoq and RQ",
     "chronoq_sqlite": "chronoq, file",
     "chronoq_sqlite_normal": "chronoq, file, normal",

@@ -23,13 +23,16 @@ PACKAGES = {
     "streaq": ["streaq", "uvloop"],
     "docket": ["pydocket", "uvloop"],
     "apscheduler": ["apscheduler>=3.11,<4"],
+    "apscheduler_memory": ["apscheduler>=3.11,<4"],
     "apscheduler_sql": ["apscheduler>=3.11,<4", "sqlalchemy"],
 }
-PEERS = ["chronoq_sqlite", "chronoq_sqlite_normal", *PACKAGES]
-"""Ours on a file is measured like a peer: beside huey's and APScheduler's."""
+PEERS = ["chronoq_memory", "chronoq_sqlite", "chronoq_sqlite_normal", *PACKAGES]
+"""Ours in memory or on a file is measured like a peer: beside huey's and APScheduler's."""
 
 FILES = [name for name in PEERS if "sql" in name]
-"""Who needs no server: with `--files` they are compared with each other, and with nobody else."""
+"""Who keeps jobs in a file: with `--files` they are compared with each other, and with nobody else."""
+
+SERVERLESS = [*FILES, *(name for name in PEERS if "memory" in name)]
 
 
 def folder() -> Path:

@@ -8,20 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
 
 from attrs import frozen
 
 from benchmarks import ceilings
 from benchmarks import growth as grown
-from benchmarks.lab import Failed, Lab, quantile
-from chronoq import Scheduler
+from benchmarks.lab import Lab, quantile
 
 Figures = Mapping[str, float]
 
 OURS = ("chronoq_threads",)
 BOTH = ("chronoq_threads", "chronoq_async")
+ALL_MODES = (*BOTH, "chronoq_processes")
 RQ = ("chronoq_rq",)
 
 
@@ -61,7 +59,9 @@ def enqueue_bulk(lab: Lab, name: str, scale: float) -> Figures:
 def memory(lab: Lab, name: str, scale: float) -> Figures:
     """Bytes of the server for one job."""
     n, found = max(5_000, int(20_000 * scale)), {}
-    for kind, verb in (("delayed", "far"), ("queued", "fill")):
+    for kind, verb, need in (("delayed", "far", "put_at"), ("queued", "fill", "put")):
+        if need not in lab.describe(name)["can"]:
+            continue
         lab.fresh()
         lab.ask(name, verb, 2_000)  # what there is once only: scripts, names, first nodes
         before = lab.redis.info("memory")["used_memory"]
@@ -86,11 +86,13 @@ def drain(lab: Lab, name: str, scale: float, *, processes: int = 1) -> float:
 
 
 def drain_one(lab: Lab, name: str, scale: float) -> Figures:
-    return {"drain_async" if name == "chronoq_async" else "drain_threads": drain(lab, name, scale)}
+    own = {"chronoq_async": "drain_async", "chronoq_processes": "drain_processes"}
+    return {own.get(name, "drain_threads"): drain(lab, name, scale)}
 
 
 def drain_two(lab: Lab, name: str, scale: float) -> Figures:
-    return {"drain_two": drain(lab, name, scale, processes=2)}
+    own = {"chronoq_processes": "drain_two_processes"}
+    return {own.get(name, "drain_two"): drain(lab, name, scale, processes=2)}
 
 
 def idle_start(lab: Lab, name: str, scale: float) -> Figures:
@@ -139,20 +141,7 @@ def lateness(lab: Lab, name: str, scale: float) -> Figures:
 
 def promote(lab: Lab, name: str, scale: float) -> Figures:
     """Jobs a second from delayed to ready, all due at one instant, by the scheduler's own calls."""
-    from chronoq.app.ticker import BATCH
-
-    n = max(20_000, int(100_000 * scale))
-    with closing(Scheduler(lab.server.url())) as app:  # a client only: entered, it would work
-        due = datetime.now(UTC) + timedelta(days=1)
-        task = app.add_task(grown.nothing, name="noop").using(at=due)
-        app.enqueue_many([task.job(i) for i in range(n)])
-        began, now = time.perf_counter(), due + grown.MINUTE
-        while app.backend.queue.promote(["default"], now=now, limit=BATCH)[0].moved:
-            pass
-        took = time.perf_counter() - began
-        if app.backend.queue.counts(["default"], now=now)[0].ready != n:
-            raise Failed("not all were promoted")
-    return {"promote": n / took}
+    return {"promote": lab.ask(name, "promote", max(20_000, int(100_000 * scale)))["rate"]}
 
 
 def recurring(lab: Lab, name: str, scale: float) -> Figures:
@@ -161,9 +150,7 @@ def recurring(lab: Lab, name: str, scale: float) -> Figures:
 
 
 def recurring_memory(lab: Lab, name: str, scale: float) -> Figures:
-    env = {"BENCH_CHRONOQ": "memory://", "BENCH_APSCHEDULER": "memory"}
-    n = max(5_000, int(10_000 * scale))
-    return {"recurring_memory": lab.ask(name, "recurring", n, env=env)["rate"]}
+    return {"recurring_memory": lab.ask(name, "recurring_memory", max(5_000, int(10_000 * scale)))["rate"]}
 
 
 # --- into the engine of others --------------------------------------------------------------------
@@ -317,18 +304,33 @@ ALL = (
         quick=5,
     ),
     Measure("enqueue_threads", enqueue_threads, needs="threads", peers=2),
-    Measure("drain_one", drain_one, _drains, ours=BOTH, peers=3, quick=3),
-    Measure("drain_two", drain_two, ours=BOTH, peers=1, repeat=2),
+    Measure("drain_one", drain_one, _drains, ours=ALL_MODES, peers=3, quick=3),
+    Measure("drain_two", drain_two, ours=ALL_MODES, peers=1, repeat=2),
     Measure("idle_start", idle_start, _wake, ours=BOTH, peers=2),
     Measure("lateness", lateness, needs="put_at", peers=1, repeat=1),
     Measure("due_at_once", due_at_once, needs="put_at", peers=1, repeat=2),
-    Measure("promote", promote, _raw("promote", ceilings.mover, 100_000), quick=5),
+    Measure(
+        "promote",
+        promote,
+        _raw("promote", ceilings.mover, 100_000),
+        needs="promote",
+        peers=1,
+        quick=5,
+    ),
     Measure("recurring", recurring, _set("recurring"), needs="recurring", peers=1, quick=3),
-    Measure("recurring_memory", recurring_memory, _set("recurring_memory"), needs="recurring", quick=3),
+    Measure(
+        "recurring_memory",
+        recurring_memory,
+        _set("recurring_memory"),
+        ours=("chronoq_memory",),
+        needs="recurring_memory",
+        peers=1,
+        quick=3,
+    ),
     Measure("relay_due", relay_due, ours=RQ, needs="relay_due", peers=1),
     Measure("relay_cron", relay_cron, ours=RQ, needs="relay_cron", peers=1),
     Measure("relay_lateness", relay_lateness, ours=RQ, needs="relay_due", peers=1, repeat=1),
-    Measure("memory", memory, _memory, peers=1, repeat=1, server=True),
+    Measure("memory", memory, _memory, needs="put_at", peers=1, repeat=1, server=True),
     Measure("longest_script", longest_script, repeat=2),
     Measure("server_cost", server_cost),
     Measure("growth", growth, repeat=1),

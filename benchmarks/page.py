@@ -41,6 +41,7 @@ GROWN = (
 )
 OWN = {
     "chronoq_async": {"drain_threads": "drain_async"},
+    "chronoq_memory": {"recurring": "recurring_memory"},
     "chronoq_processes": {"drain_threads": "drain_processes", "drain_two": "drain_two_processes"},
 }
 """Figures of their own that stand in a common column."""
@@ -109,9 +110,7 @@ def budget(figures: dict) -> str:
                 or "-",
             ]
         )
-    return table(
-        ["", "chronoq", "raw loop", "ratio", "floor", "goal", "held", "as good as"], rows
-    )
+    return table(["", "chronoq", "raw loop", "ratio", "floor", "goal", "held", "as good as"], rows)
 
 
 def bounds(beside_the_raw_loop: list[float], rivals: list[dict], which: str) -> str:
@@ -119,7 +118,9 @@ def bounds(beside_the_raw_loop: list[float], rivals: list[dict], which: str) -> 
     found = [f"{value:g}" for value in beside_the_raw_loop]
     for one in rivals:
         if one[which]:
-            named = NAMES.get(one["name"], one["name"]) if one["among"] == one["name"] else AMONG[one["among"]]
+            named = (
+                NAMES.get(one["name"], one["name"]) if one["among"] == one["name"] else AMONG[one["among"]]
+            )
             found.append(f"{one[which]:g} times as good as {named}")
     return " and ".join(found)
 

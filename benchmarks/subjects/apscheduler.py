@@ -10,7 +10,7 @@ from apscheduler.jobstores.redis import RedisJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from job import PORT, noop, utc
 
-KIND = os.environ.get("BENCH_APSCHEDULER", "redis")
+KIND = "redis"
 SETTINGS = "a pool of 10 threads (default), no misfire grace"
 ON_KILL = "lost (taken from the store before it runs)"
 WORKERS = {}

@@ -31,9 +31,9 @@ WORKERS = {"threads": lambda n: [WORKER] * n, "scheduler": lambda n: [SERVICE]}
 TIMER = "threads"
 
 
-def application(url, task):
+def application(url, task, **settings):
     app = Scheduler(url, queues=[QUEUE])
-    return app, app.add_task(task, name="noop", queue=QUEUE)
+    return app, app.add_task(task, name="noop", queue=QUEUE, **settings)
 
 
 app, task = application(os.environ.get("BENCH_CHRONOQ") or URL, noop)
@@ -62,6 +62,23 @@ def put_many_at(task, items):
 
 def close(task):
     app.close()
+
+
+def promote(n):
+    """`n` delayed jobs that are due, until all are ready, by the scheduler's own calls."""
+    from chronoq.app.ticker import BATCH
+
+    due = datetime.now(UTC) + timedelta(days=1)
+    far, now = task.using(at=due), due + timedelta(minutes=1)
+    app.enqueue_many([far.job(i, i, "x" * 20) for i in range(n)])
+    queue = app.backend.queue
+    began = time.perf_counter()
+    while queue.promote([QUEUE], now=now, limit=BATCH)[0].moved:
+        pass
+    took = time.perf_counter() - began
+    if queue.counts([QUEUE], now=now)[0].ready != n:
+        sys.exit("not all were promoted")
+    return {"rate": n / took}
 
 
 def recurring(n):

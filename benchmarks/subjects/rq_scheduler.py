@@ -33,6 +33,11 @@ def relay_due(n):
     return moved(scheduler, n)
 
 
+def promote(n):
+    """As many as it moves in some seconds."""
+    return relay_due(min(n, 10_000))
+
+
 def recurring(n):
     scheduler = open_()
     for i in range(n):

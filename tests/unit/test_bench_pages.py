@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from benchmarks import chart, page
-from benchmarks.__main__ import command, rival
+from benchmarks.__main__ import command, rivals
 from benchmarks.budget import Figure, Rival
 
 
@@ -35,7 +35,24 @@ RESULT: dict[str, Any] = {
             "floor": 0.4,
             "goal": 0.5,
             "more_is_better": True,
-            "rival": {"name": "huey", "times": 12.0, "floor": 10, "instead": False},
+            "rivals": [
+                {
+                    "name": "huey",
+                    "times": 12.0,
+                    "among": "every",
+                    "floor": 10,
+                    "goal": 20,
+                    "instead": False,
+                },
+                {
+                    "name": "rq_scheduler",
+                    "times": 150.0,
+                    "among": "rq_scheduler",
+                    "floor": 100,
+                    "goal": None,
+                    "instead": False,
+                },
+            ],
             "floor_held": False,
             "goal_held": False,
             "others": {"huey": run(value=2_500)},
@@ -63,7 +80,9 @@ def test_the_figures_between_the_markers_are_replaced_and_nothing_else(saved: Pa
     assert "old" not in text
     assert (
         "| drain, jobs/s | 30,000 (20,000 to 40,000) | 100,000 (90,000 to 110,000) | 0.30 "
-        "| 0.4 and 10 times as good as the best peer | 0.5 | **missed** | 12.00 times huey |" in text
+        "| 0.4 and 10 times as good as the best peer and 100 times as good as rq_scheduler "
+        "| 0.5 and 20 times as good as the best peer | **missed** | 12.00 times huey, 150.00 times rq_scheduler |"
+        in text
     )
     assert text.index("| chronoq, threads | 30,000 |") < text.index("| huey | 2,500 |")
     assert "| 10,000,000 |" in text
@@ -93,12 +112,14 @@ FACTS = {
 MS = {"chronoq_sqlite": [0.1], "huey": [0.5, 9.0, 0.5], "taskiq": [2.0], "arq": [4.0]}
 
 
-@pytest.mark.parametrize(("every", "best", "times"), [(True, "huey", 0.5), (False, "taskiq", 2.0)])
-def test_the_floor_is_the_best_peer_of_the_run_that_counts(every: bool, best: str, times: float) -> None:
-    figure = Figure("start", "ms", more=False, rival=Rival(every=every))
-    found = rival(figure, run(value=1.0), MS, FACTS)
-    assert found == {"name": best, "times": times, "floor": 1, "instead": True}
-    assert rival(figure, run(value=1.0), {"chronoq_sqlite": [0.1]}, FACTS) is None, "nobody else took part"
+@pytest.mark.parametrize(
+    ("among", "best", "times"), [("every", "huey", 0.5), ("durable", "taskiq", 2.0), ("arq", "arq", 4.0)]
+)
+def test_a_bound_is_the_best_peer_of_the_run_that_counts(among: str, best: str, times: float) -> None:
+    figure = Figure("start", "ms", more=False, rivals=(Rival(among=among), Rival(2, among="rq")))
+    (found,) = rivals(figure, run(value=1.0), MS, FACTS)
+    assert (found["name"], found["times"]) == (best, times)
+    assert rivals(figure, run(value=1.0), {"chronoq_sqlite": [0.1]}, FACTS) == [], "nobody else took part"
 
 
 def test_what_was_measured_is_told_without_the_place_where_it_is_kept() -> None:
