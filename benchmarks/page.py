@@ -82,6 +82,12 @@ def page(result: dict) -> str:
         parts += ["### Beside the peers", peers(figures, PEERS), settings(result["subjects"])]
     if "relay_due" in figures:
         parts += ["### Into RQ's queues", peers(figures, RELAYS)]
+    if {"server_put", "server_run"} <= figures.keys():
+        put, run = (spread(figures[name]["ours"]) for name in ("server_put", "server_run"))
+        parts.append(
+            f"The server's processor takes {put} µs to store a job in bulk, "
+            f"and {run} to grant it to a busy worker and keep its ending."
+        )
     if result["growth"]:
         parts += ["### Growth", growth(result["growth"]), GROWN]
     return "\n" + "\n\n".join(parts) + "\n\n"

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoq.domain.errors import Invalid
-from chronoq.domain.firing import AT_ONCE, _before, fire, latest, minted, previous, set_aside
+from chronoq.domain.firing import (
+    AT_ONCE,
+    _after,
+    _before,
+    fire,
+    following,
+    latest,
+    minted,
+    previous,
+    set_aside,
+)
 from chronoq.domain.identity import ScheduleId
 from chronoq.domain.job import Pause
 from chronoq.domain.rhythm import Rhythm, cron, every, once, union
@@ -468,6 +478,18 @@ def test_equal_rhythms_share_the_way_back_and_others_do_not() -> None:
     seeded = [evolve(one, id=ScheduleId("q", key), rhythm=cron("H H * * 3")) for key in ("a", "b")]
     assert len({previous(each.walk(since=NOW), NOW, or_else=NOW) for each in seeded}) == 2
     assert _before.cache_info().misses - before <= 1 + 3 + 1 + 2
+
+
+def test_equal_rhythms_share_the_next_time_and_others_do_not() -> None:
+    """One walk over the calendar for all schedules on an expression."""
+    before = _after.cache_info().misses
+    for key in ("a", "b", "c"):
+        one = Schedule(ScheduleId("q", key), cron("7 9 * * 3"), "t", b"[[],{}]")
+        assert following(one.walk(since=NOW), NOW) == cron("7 9 * * 3").next_after(NOW)
+    assert _after.cache_info().misses - before == 1
+    other = evolve(one, rhythm=cron("8 9 * * 3"))
+    assert following(other.walk(since=NOW), NOW) == cron("8 9 * * 3").next_after(NOW)
+    assert _after.cache_info().misses - before == 2
 
 
 @pytest.mark.parametrize(
