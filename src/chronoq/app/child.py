@@ -13,16 +13,19 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from importlib import import_module
+from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 from attrs import astuple
 
 from chronoq.app.context import Context
+from chronoq.app.executors import emptied
 from chronoq.app.payload import result_bytes
 from chronoq.app.runner import failure_of
 from chronoq.app.tasks import TaskDef
@@ -35,9 +38,14 @@ from chronoq.domain.time import ZERO, duration, from_ms, to_ms
 Message = tuple[Any, ...]
 
 LENGTH = struct.Struct("<I")
-PLACE = struct.Struct("<q")
+BEGUN, MAY = 0, 1
+"""The words in shared memory that say how many calls of a batch have begun, and how many may."""
 FLUSH = 0.01
 """Results travel together, and wait for each other for at most so many seconds."""
+TOGETHER = 0.25
+"""Seconds after which no more of a batch is begun. If all has stood still meanwhile, it is somebody else's by now."""
+BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that goes on while the machine is suspended, where there is one."""
 
 
 def send(pipe: BinaryIO, message: Message) -> None:
@@ -61,6 +69,11 @@ def _exactly(pipe: BinaryIO, size: int) -> bytes:
             raise EOFError
         data += part
     return data
+
+
+def words_in(file: int) -> memoryview:
+    """The memory that parent and child share."""
+    return memoryview(mmap.mmap(file, mmap.PAGESIZE)).cast("q")
 
 
 # --- a call as it travels -------------------------------------------------------------------------
@@ -125,23 +138,54 @@ class Told(Context):
 
 
 class Child:
-    def __init__(self, requests: BinaryIO, replies: BinaryIO, place: mmap.mmap) -> None:
-        self.requests, self.replies, self.place = requests, replies, place
+    def __init__(self, requests: BinaryIO, replies: BinaryIO, words: memoryview) -> None:
+        self.requests, self.replies, self.words = requests, replies, words
         self.guard = threading.Lock()
+        self.ended: deque[Message] = deque()
+        """What the parent was not told so far."""
+        self.batches = 0
+        self.bell: SimpleQueue[None] = SimpleQueue()
+        """Rung when something has ended and another begins, if nobody looks after it so far."""
+        self.cared = False
 
     def serve(self) -> None:
         """Run what comes, until the parent is gone."""
+        threading.Thread(target=self._tell_late, daemon=True).start()
         while True:
-            ended: list[Message] = []
-            flushed = time.monotonic()
-            for number, call in enumerate(receive(self.requests)):
-                self.place[: PLACE.size] = PLACE.pack(number)
-                ended.append((number, *self.run(number, *call)))
-                if time.monotonic() - flushed > FLUSH:
-                    self.say("ended", *ended)
-                    ended, flushed = [], time.monotonic()
-            if ended:
-                self.say("ended", *ended)
+            calls = receive(self.requests)
+            self.batches += 1
+            begun, until = 0, time.clock_gettime(BOOT) + TOGETHER
+            while begun < len(calls) and self._may(begun, until):
+                self.ended.append((begun, *self.run(begun, *calls[begun])))
+                begun += 1
+                if begun < len(calls) and not self.cared:
+                    self.cared = True
+                    self.bell.put(None)
+            self._tell("through", begun)
+
+    def _may(self, number: int, until: float) -> bool:
+        """Whether to begin that call. It says so before it looks, so that one of the two hears of the other."""
+        words = self.words
+        words[BEGUN] = number + 1
+        if number < words[MAY] and time.clock_gettime(BOOT) < until:
+            return True
+        words[BEGUN] = number
+        return False
+
+    def _tell_late(self) -> None:
+        """What has ended is not kept back by what takes long after it."""
+        with suppress(BrokenPipeError):
+            while True:
+                self.bell.get()
+                self.cared = False
+                batch = self.batches
+                time.sleep(FLUSH)
+                if batch == self.batches and self.ended:
+                    self._tell("ended")
+
+    def _tell(self, what: str, *facts: int) -> None:
+        with self.guard:
+            send(self.replies, (what, tuple(emptied(self.ended)), *facts))
 
     def say(self, *message: Any) -> None:
         with self.guard:
@@ -205,8 +249,8 @@ def leave_with(parent: int) -> None:
 
 
 def main() -> None:
-    requests, replies, place = map(int, sys.argv[1:4])
-    child = Child(os.fdopen(requests, "rb"), os.fdopen(replies, "wb"), mmap.mmap(place, mmap.PAGESIZE))
+    requests, replies, words = map(int, sys.argv[1:4])
+    child = Child(os.fdopen(requests, "rb"), os.fdopen(replies, "wb"), words_in(words))
     threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
     try:
         path, modules = receive(child.requests)

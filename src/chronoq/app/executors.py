@@ -2,9 +2,11 @@
 
 from collections import deque
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chronoq.app.hands import Run
+
+T = TypeVar("T")
 
 
 class Executor(Protocol):
@@ -36,7 +38,7 @@ class Host(Executor, Protocol):
         ...
 
 
-def emptied(waiting: deque[Run]) -> list[Run]:
+def emptied(waiting: deque[T]) -> list[T]:
     """Take all of it out. Other threads may do so too."""
     taken = []
     with suppress(IndexError):

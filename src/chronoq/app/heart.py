@@ -41,7 +41,8 @@ class Heart:
         """Beat; the next beat is due after `period`, or at the first deadline."""
         runs = list(self.hands.held)
         for run in runs:
-            if run.deadline is not None and run.deadline <= now and self.runner.give_up(run):
+            deadline = run.deadline  # another thread may take it away, with what a child has not begun
+            if deadline is not None and deadline <= now and self.runner.give_up(run):
                 self.on_timeout()
         if self.cut_off:
             self._stop_before_the_end(runs, now)
@@ -54,7 +55,7 @@ class Heart:
                 self._stop_before_the_end(runs, now)
                 raise
             self.extended, self.cut_off = now, False
-        deadlines = [run.deadline for run in runs if run.deadline is not None]
+        deadlines = [deadline for run in runs if (deadline := run.deadline) is not None]
         return min([now + self.period, *deadlines])
 
     def _extend(self, runs: list[Run], now: datetime) -> None:

@@ -1,29 +1,22 @@
 """Where handlers run that compute: warm child processes, one for each slot, replaced when they fall."""
 
 import logging
-import mmap
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from attrs import define, field
 
-from chronoq.app.child import PLACE, Message, call_of, receive, send
+from chronoq.app.child import call_of
+from chronoq.app.executors import emptied
 from chronoq.app.hands import Run
 from chronoq.app.runner import Runner
 from chronoq.app.tasks import TaskDef
+from chronoq.app.warm import Fallen, Warm
 from chronoq.domain.errors import BadSetting
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Cancelled, Dead, Done, Snooze, Verdict
@@ -35,102 +28,15 @@ LOOK = 0.25
 """Seconds between two looks at a child that is at work: at its memory, and at the time it has left."""
 
 
-class Fallen(Exception):
-    """The child has ended in the middle of its work; the message says how."""
-
-
-class Warm:
-    """A child process that has imported `modules` and waits for calls. Errors: `Fallen`, when it never comes so far."""
-
-    def __init__(self, modules: Iterable[str]) -> None:
-        ours_in, theirs_out = os.pipe()
-        theirs_in, ours_out = os.pipe()
-        with tempfile.TemporaryFile() as shared:
-            shared.truncate(mmap.PAGESIZE)
-            theirs = (theirs_in, theirs_out, shared.fileno())
-            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "chronoq.app.child", *map(str, theirs)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=theirs,
-                process_group=0,  # Ctrl-C is for the worker
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-            self.place = mmap.mmap(shared.fileno(), mmap.PAGESIZE)
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self.replies, self.requests = os.fdopen(ours_in, "rb", buffering=0), os.fdopen(ours_out, "wb")
-        send(self.requests, (tuple(sys.path), tuple(modules)))
-        while self.hear(LOOK) is None:
-            pass
-
-    @property
-    def at(self) -> int:
-        """The number of the call that it is at."""
-        return int(PLACE.unpack(self.place[: PLACE.size])[0])
-
-    @property
-    def resident(self) -> int:
-        """Bytes of memory that it holds; 0 where the system does not tell."""
-        with suppress(OSError):
-            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-            return pages * mmap.PAGESIZE
-        return 0
-
-    def ask(self, calls: Sequence[Message]) -> None:
-        """Errors: `Fallen`."""
-        self.place[: PLACE.size] = PLACE.pack(0)
-        try:
-            send(self.requests, tuple(calls))
-        except OSError:
-            raise Fallen(self.end()) from None
-
-    def hear(self, seconds: float) -> Message | None:
-        """What it says within so many seconds. Errors: `Fallen`."""
-        if not select.select([self.replies], [], [], seconds)[0]:
-            return None
-        try:
-            return receive(self.replies)
-        except (EOFError, OSError):
-            raise Fallen(self.end()) from None
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self.process.kill()
-
-    def kill_at(self, number: int) -> bool:
-        """Kill it while it is at that call. False: it is further on, or gone."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            if self.at == number:
-                self.kill()
-                return True
-            self.process.send_signal(signal.SIGCONT)
-        return False
-
-    def end(self) -> str:
-        """Make sure that it is gone; how it ended."""
-        try:
-            code = self.process.wait(1)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            code = self.process.wait()
-        for end in (self.requests, self.replies):
-            with suppress(OSError, ValueError):
-                end.close()
-        if code >= 0:
-            return f"its process ended with exit code {code}"
-        with suppress(ValueError):
-            return f"its process was ended by {signal.Signals(-code).name}"
-        return f"its process was ended by signal {-code}"
-
-
 @define
 class Processes:
     """`slots` children at the most, each begun when it is first needed, each with a thread that speaks to it.
 
-    Short runs travel together. A child that is past a timeout, was asked to stop or holds more than `most`
-    bytes is killed: the run that it was at ends by that, and those after it go to the next child.
+    Short runs travel together, and a child needs leave to begin each of them. What it has not begun is taken back
+    as soon as it is held up, or must not begin any more.
+
+    A child that is past a timeout, was asked to stop or holds more than `most` bytes is killed: the run that it was
+    at ends by that, and those after it go to the next child.
     """
 
     runner: Runner
@@ -140,7 +46,8 @@ class Processes:
     bell: "SimpleQueue[bool]" = field(factory=SimpleQueue)
     """True: there is something to do. False: end."""
     threads: list[threading.Thread] = field(factory=list)
-    busy: int = 0
+    works: set["Work"] = field(factory=set)
+    """What the children are at."""
 
     def start(self) -> None:
         """Children come with the first run: who runs nothing here pays for nothing."""
@@ -158,17 +65,15 @@ class Processes:
         for run in runs:
             run.on_thread = True  # the heart watches its timeout
         self.waiting.extend(runs)
-        while len(self.threads) < min(self.slots, self.busy + len(self.waiting)):
+        while len(self.threads) < min(self.slots, len(self.works) + len(self.waiting)):
             name = f"chronoq-process-{len(self.threads)}"
             self.threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
             self.threads[-1].start()
         self._ring(len(runs))
 
     def take_back(self) -> list[Run]:
-        taken = []
-        while run := self._next():
-            taken.append(run)
-        return taken
+        taken = [run for work in list(self.works) for run in work.retract()]
+        return taken + emptied(self.waiting)
 
     def stop(self) -> None:
         for _ in self.threads:
@@ -182,6 +87,11 @@ class Processes:
         for _ in range(min(times, self.slots)):
             self.bell.put(True)
 
+    def _again(self, runs: Sequence[Run]) -> None:
+        """These come next, to whoever is free first."""
+        self.waiting.extendleft(reversed(runs))
+        self._ring(len(runs))
+
     def _next(self) -> Run | None:
         try:
             return self.waiting.popleft()
@@ -192,12 +102,11 @@ class Processes:
         child = self._child()
         while self.bell.get():
             while batch := self._batch():
-                self.busy += 1
-                work = Work(self.runner, child, batch, self.most)
+                work = Work(self.runner, child, batch, self._again, self.most)
+                self.works.add(work)
                 if not work.done():
-                    self.waiting.extendleft(reversed(work.left()))
                     child = self._child()
-                self.busy -= 1
+                self.works.discard(work)
         child.kill()
         child.end()
 
@@ -212,65 +121,123 @@ class Processes:
                 time.sleep(PAUSE)
 
     def _batch(self) -> list[tuple[Run, TaskDef]]:
-        """What to send next: one run, or a fair share of many short ones. They count as started."""
-        share = 1 + len(self.waiting) // self.slots if self.runner.hands.pace.depth > 1 else 1
+        """What to send next: one run, or a fair share of many short ones. They count as started.
+
+        One with a timeout goes alone, to a child that waits for it: its time is counted from there.
+        """
+        many = 1 + len(self.waiting) // self.slots if self.runner.hands.pace.depth > 1 else 1
         batch: list[tuple[Run, TaskDef]] = []
-        while len(batch) < share and (run := self._next()):
-            task = self.runner.begin(run)
-            if task is None:
-                continue
-            batch.append((run, task))
-            if run.claim.job.options.timeout is not None:
-                break  # its time is counted from when it is sent, so nothing is sent after it
+        while len(batch) < many and (run := self._next()):
+            alone = run.claim.job.options.timeout is not None
+            if alone and batch:
+                self.waiting.appendleft(run)
+                break
+            if task := self.runner.begin(run):
+                batch.append((run, task))
+                if alone:
+                    break
         return batch
 
 
-@define
+@define(eq=False)
 class Work:
     """One batch on its way through a child."""
 
     runner: Runner
     child: Warm
     batch: Sequence[tuple[Run, TaskDef]]
+    again: Callable[[Sequence[Run]], None]
+    """Takes what has to go to a child once more."""
     most: int | None
-    ended: set[int] = field(factory=set)
+    gone: set[int] = field(factory=set)
+    """Numbers of the runs that have ended, or were taken back."""
+    over: bool = False
+    """Whether the child is at something else, or has fallen."""
+    guard: threading.Lock = field(factory=threading.Lock)
+    """Held to take runs back."""
 
     def done(self) -> bool:
-        """See the batch through. False: the child has fallen on the way, and what is `left` has to go to another."""
-        limit = self.runner.max_payload
+        """See the batch through. False: the child has fallen on the way, and what has no outcome goes to another."""
+        recall = self._recall
+        for run, _ in self.batch:
+            run.interrupt = recall
+        self.child.permit(len(self.batch))
+        held = self.runner.hands.held
+        if any(run.stopping or run not in held for run, _ in self.batch):
+            self._recall()  # when it was asked, there was no permit to take back
         try:
+            limit = self.runner.max_payload
             self.child.ask([call_of(run.claim, task, limit=limit) for run, task in self.batch])
             looked = time.monotonic()
-            while len(self.ended) < len(self.batch):
+            while not self.over:
                 message = self.child.hear(LOOK)
-                if message is not None and message[0] == "progress":
-                    self.batch[message[1]][0].context.progress(*message[2:])
-                elif message is not None:
-                    for number, what, *facts in message[1:]:
-                        self._end(number, self._verdict(self.batch[number][0], what, *facts))
+                if message is not None:
+                    self._heard(*message)
                 if message is None or time.monotonic() - looked > LOOK:  # it may talk all the time
                     looked = time.monotonic()
                     self._look()
         except Fallen as fallen:
-            at = self.child.at
-            if at not in self.ended:
-                self._end(at, self.runner.failed(self.batch[at][0], Failure("ProcessDied", str(fallen))))
+            self._fallen(fallen)
             return False
         return True
 
-    def left(self) -> list[Run]:
-        """The runs that have no outcome. One that had ended just before the child fell may be among them."""
-        runs = [run for number, (run, _) in enumerate(self.batch) if number not in self.ended]
+    def retract(self) -> list[Run]:
+        """Take back what the child has not begun: it never will."""
+        with self.guard:
+            if self.over or not self._from(self.child.begun):
+                return []
+            return self._anew(self.child.stay())
+
+    def _from(self, number: int) -> list[int]:
+        """Of that one and those after it, the ones that are still with the child."""
+        return [number for number in range(number, len(self.batch)) if number not in self.gone]
+
+    def _recall(self) -> None:
+        """What the child has not begun is for whoever is free, unless it may not begin any more."""
+        if runs := self.retract():
+            self.again(runs)
+
+    def _anew(self, begun: int) -> list[Run]:
+        """What the child has not begun, taken from it."""
+        numbers = self._from(begun)
+        self.gone.update(numbers)
+        runs = [self.batch[number][0] for number in numbers]
         for run in runs:
-            run.started = None
+            run.started = run.deadline = run.interrupt = None
         return runs
 
-    def _look(self) -> None:
-        """Kill the child if the run that it is at may not go on."""
-        number = self.child.at
-        run = self.batch[number][0]
-        if number in self.ended:
+    def _leave(self, begun: int) -> None:
+        """Nothing more comes of the child. What it has not begun begins elsewhere."""
+        with self.guard:
+            self.over, runs = True, self._anew(begun)
+        if runs:
+            self.again(runs)
+
+    def _heard(self, what: str, *facts: Any) -> None:
+        if what == "progress":
+            self.batch[facts[0]][0].context.progress(*facts[1:])
             return
+        for number, outcome, *more in facts[0]:
+            self._end(number, self._verdict(self.batch[number][0], outcome, *more))
+        if what == "through":
+            self._leave(facts[1])
+
+    def _fallen(self, fallen: Fallen) -> None:
+        """What it was at ends by that. What had ended just before, and was not told, goes on with the rest."""
+        at = self.child.begun - 1
+        if at < 0:
+            log.warning("⚠ a child has fallen before it began anything: %s", fallen)
+        elif at not in self.gone:
+            self._end(at, self.runner.failed(self.batch[at][0], Failure("ProcessDied", str(fallen))))
+        self._leave(0)
+
+    def _look(self) -> None:
+        """It is held up: what comes after has it better elsewhere. Kill it if what it is at may not go on."""
+        self._recall()
+        number = self.child.begun - 1
+        if number < 0 or number in self.gone:
+            return
+        run = self.batch[number][0]
         if run.given_up or run.stopping:
             if self.child.kill_at(number):
                 self._end(number, Cancelled())
@@ -295,5 +262,7 @@ class Work:
 
     def _end(self, number: int, verdict: Verdict) -> None:
         """Nothing comes of it if the heart has decided before: a timeout, a lost lease."""
-        self.ended.add(number)
-        self.runner.end(self.batch[number][0], verdict)
+        self.gone.add(number)
+        run = self.batch[number][0]
+        run.interrupt = None
+        self.runner.end(run, verdict)

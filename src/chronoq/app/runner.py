@@ -115,13 +115,22 @@ class Runner:
         return self._report(run, verdict)
 
     def give_up(self, run: Run) -> bool:
-        """A handler is past its timeout: its job fails, whatever its thread does later, or the loop it blocks."""
+        """A handler is past its timeout: its job fails, whatever its thread does later, or the loop it blocks.
+
+        False: its verdict is in, or it has not begun: a child that had not come so far never will.
+        """
+        if run.on_thread and run.interrupt:
+            run.interrupt()
+            if run.started is None:
+                return False
         limit = run.claim.job.options.timeout
         run.given_up = self._report(run, self._raised(run, _timeout(limit or ZERO)))
         return run.given_up
 
     def begin(self, run: Run) -> TaskDef | None:
-        """The task of a run that starts elsewhere now; None: it may not, and the verdict is handed in."""
+        """The task of a run that starts elsewhere now; None: it may not, and its verdict is in."""
+        if run not in self.hands.held:  # decided while it was on its way to another place
+            return None
         found = self._allowed(run)
         if isinstance(found, tuple):
             self._begun(run, found[1])
