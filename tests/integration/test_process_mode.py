@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from chronoq import Scheduler
+from chronoq import JobHandle, Scheduler
+from chronoq.app.worker import Worker
 from chronoq.domain.errors import BadSetting, JobCancelled, JobFailed
+from chronoq.domain.job import State
 from tests.integration import process_tasks as tasks
 from tests.servers import eventually
 
@@ -104,6 +109,48 @@ def test_progress_is_seen(tmp_path: Path) -> None:
 def test_one_that_holds_too_much_memory_is_killed(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="more than the 400 of process_memory"):
         tasks.grows.enqueue(500, str(tmp_path / "started")).result(timeout="60s")
+
+
+@contextmanager
+def behind_the_gate(folder: Path, timeout: str | None = None) -> Iterator[tuple[Worker, JobHandle[None]]]:
+    """A worker with one slot, whose child is at the gate, and a job that came to it in the same batch."""
+    app = Scheduler(concurrency=1)
+    gate = app.add_task(tasks.gate.definition.fn, name="gate", executor="process")
+    touch = app.add_task(tasks.touch.definition.fn, name="touch", executor="process", timeout=timeout)
+    worker = app.worker()
+    worker.start()
+    touch.enqueue(str(folder / "warm")).result(timeout="60s")
+    worker.hands.pace.mean = 0.0001  # as after many short jobs
+    _, behind = app.enqueue_many(
+        [gate.job(str(folder / "started"), str(folder / "opened")), touch.job(str(folder / "touched"))]
+    )
+    try:
+        eventually((folder / "started").exists, within=60)
+        yield worker, behind
+    finally:
+        (folder / "opened").touch()
+        worker.stop()
+        app.close()
+
+
+def test_a_job_behind_a_slow_one_is_not_past_its_time_and_runs_once(tmp_path: Path) -> None:
+    with behind_the_gate(tmp_path, timeout="500ms") as (_, behind):
+        began = (tmp_path / "started").stat().st_mtime
+        eventually(lambda: time.time() > began + 1)
+        assert behind.status() not in (State.DONE, State.DEAD, State.DELAYED)
+        (tmp_path / "opened").touch()
+        behind.result(timeout="60s")
+    assert (tmp_path / "touched").read_text() == "x"
+
+
+def test_a_worker_that_stops_gives_back_what_a_child_has_not_begun(tmp_path: Path) -> None:
+    with behind_the_gate(tmp_path) as (worker, behind), ThreadPoolExecutor() as pool:
+        stopped = pool.submit(worker.stop)
+        eventually(lambda: behind.status() is State.READY)
+        (tmp_path / "opened").touch()
+        assert stopped.result()
+        assert behind.status() is State.READY
+    assert not (tmp_path / "touched").exists()
 
 
 def test_a_function_that_no_child_could_import_is_refused() -> None:

@@ -4,14 +4,17 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from io import BytesIO
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from chronoq.app import processes as module
-from chronoq.app.child import MAY
+from chronoq.app.child import BEGUN, MAY, Child
 from chronoq.app.hands import Run
-from chronoq.app.processes import Processes
+from chronoq.app.processes import Processes, Work
+from chronoq.app.warm import Warm
 from chronoq.domain.job import Job
 from chronoq.domain.verdict import Cancelled, Done, Retry, Verdict
 from tests.integration import process_tasks
@@ -166,6 +169,26 @@ def test_a_job_whose_lease_was_lost_is_not_begun(shop: Shop) -> None:
     shop.open()
     assert [*shop.ended("gate", "b")] == ["gate", "b"]
     assert (shop.times("a"), shop.times("b")) == (0, 1)
+
+
+def test_a_job_that_was_cancelled_while_it_was_sent_is_not_begun(shop: Shop) -> None:
+    shop.processes.waiting.extend(runs := shop.bench.held(shop.touch("a"), shop.touch("b")))
+    batch, again, child = shop.processes._batch(), list[Run](), Warm([process_tasks.__name__])
+    runs[1].ask_to_stop()
+    Work(shop.bench.runner, child, batch, again.extend, None).done()
+    child.kill()
+    child.end()
+    assert again == runs
+    assert (shop.times("a"), shop.times("b")) == (0, 0)
+
+
+def test_a_child_that_may_not_begin_a_run_takes_back_that_it_begins_it() -> None:
+    words = memoryview(bytearray(16)).cast("q")
+    words[MAY] = 1
+    child = Child(BytesIO(), BytesIO(), words)
+    assert child.may(0, inf)
+    assert not child.may(1, inf)
+    assert words[BEGUN] == 1
 
 
 def test_a_batch_that_was_long_on_its_way_is_looked_at_anew(shop: Shop) -> None:

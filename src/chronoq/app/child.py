@@ -155,7 +155,7 @@ class Child:
             calls = receive(self.requests)
             self.batches += 1
             begun, until = 0, time.clock_gettime(BOOT) + TOGETHER
-            while begun < len(calls) and self._may(begun, until):
+            while begun < len(calls) and self.may(begun, until):
                 self.ended.append((begun, *self.run(begun, *calls[begun])))
                 begun += 1
                 if begun < len(calls) and not self.cared:
@@ -163,7 +163,7 @@ class Child:
                     self.bell.put(None)
             self._tell("through", begun)
 
-    def _may(self, number: int, until: float) -> bool:
+    def may(self, number: int, until: float) -> bool:
         """Whether to begin that call. It says so before it looks, so that one of the two hears of the other."""
         words = self.words
         words[BEGUN] = number + 1
