@@ -121,14 +121,16 @@ def test_a_result_does_not_wait_for_a_slow_one_in_the_same_batch(shop: Shop) -> 
     assert "gate" not in shop.ended("a", "b")
 
 
-def test_the_time_of_a_job_does_not_run_while_another_has_the_child(shop: Shop) -> None:
-    shop.give_behind_the_gate(shop.touch("a"), shop.touch("timed", timeout=5), shop.touch("b"))
-    shop.bench.clock.advance(6)
+@pytest.mark.parametrize("late", [4, 6])
+def test_the_time_of_a_job_does_not_run_while_another_has_the_child(shop: Shop, late: int) -> None:
+    _, timed, _ = shop.give_behind_the_gate(shop.touch("a"), shop.touch("timed", timeout=5), shop.touch("b"))
+    shop.bench.clock.advance(late)
     shop.bench.beat()
     assert shop.bench.verdicts() == []
     shop.open()
     assert all(isinstance(verdict, Done) for verdict in shop.ended("gate", "a", "timed", "b").values())
     assert shop.times("timed") == 1
+    assert timed.deadline == NOW + (late + 5) * S
 
 
 def test_a_job_that_a_stopped_child_has_not_begun_is_not_past_its_time(shop: Shop) -> None:
@@ -180,6 +182,24 @@ def test_a_job_that_was_cancelled_while_it_was_sent_is_not_begun(shop: Shop) -> 
     child.end()
     assert again == runs
     assert (shop.times("a"), shop.times("b")) == (0, 0)
+
+
+def test_a_job_that_somebody_has_decided_does_not_begin(shop: Shop) -> None:
+    (run,) = shop.bench.held(shop.touch("a"))
+    shop.bench.hands.drop(run)
+    assert shop.bench.runner.begin(run) is None
+    assert run.started is None
+
+
+def test_what_is_taken_back_over_and_over_runs_once(tmp_path: Path) -> None:
+    shop, keys = Shop(tmp_path, slots=2), [f"j{number}" for number in range(500)]
+    shop.give(*map(shop.touch, keys))
+    while len(shop.bench.hands.outbox) < len(keys):
+        shop.bench.hands.pace.mean = 0.0001
+        shop.processes.give(shop.processes.take_back())
+    shop.processes.stop()
+    assert {shop.times(key) for key in keys} == {1}
+    assert len(shop.bench.hands.outbox) == len(keys)
 
 
 def test_a_child_that_may_not_begin_a_run_takes_back_that_it_begins_it() -> None:

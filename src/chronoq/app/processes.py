@@ -151,17 +151,19 @@ class Work:
     most: int | None
     gone: set[int] = field(factory=set)
     """Numbers of the runs that have ended, or were taken back."""
-    over: bool = False
-    """Whether the child is at something else, or has fallen."""
+    on: bool = False
+    """Whether it is what the child is at."""
     guard: threading.Lock = field(factory=threading.Lock)
-    """Held to take runs back."""
+    """Held to take runs back, at the begin and at the end."""
 
     def done(self) -> bool:
         """See the batch through. False: the child has fallen on the way, and what has no outcome goes to another."""
         recall = self._recall
         for run, _ in self.batch:
             run.interrupt = recall
-        self.child.permit(len(self.batch))
+        with self.guard:
+            self.child.permit(len(self.batch))
+            self.on = True
         held = self.runner.hands.held
         if any(run.stopping or run not in held for run, _ in self.batch):
             self._recall()  # when it was asked, there was no permit to take back
@@ -169,7 +171,7 @@ class Work:
             limit = self.runner.max_payload
             self.child.ask([call_of(run.claim, task, limit=limit) for run, task in self.batch])
             looked = time.monotonic()
-            while not self.over:
+            while self.on:
                 message = self.child.hear(LOOK)
                 if message is not None:
                     self._heard(*message)
@@ -184,7 +186,7 @@ class Work:
     def retract(self) -> list[Run]:
         """Take back what the child has not begun: it never will."""
         with self.guard:
-            if self.over or not self._from(self.child.begun):
+            if not self.on or not self._from(self.child.begun):
                 return []
             return self._anew(self.child.stay())
 
@@ -209,7 +211,7 @@ class Work:
     def _leave(self, begun: int) -> None:
         """Nothing more comes of the child. What it has not begun begins elsewhere."""
         with self.guard:
-            self.over, runs = True, self._anew(begun)
+            self.on, runs = False, self._anew(begun)
         if runs:
             self.again(runs)
 
