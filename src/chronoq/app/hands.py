@@ -136,7 +136,7 @@ class Hands:
 
     @property
     def overfull(self) -> bool:
-        """Whether far more is held than makes `Pace.HOLD` of work: the jobs turned out to be longer than they seemed."""
+        """Whether far more is held than makes `Pace.HOLD` of work: the jobs turned out longer than they seemed."""
         return len(self.held) > 2 * self.slots * self.pace.depth
 
     @property
