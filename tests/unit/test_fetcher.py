@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoq import Scheduler
-from chronoq.app.fetcher import PATIENCE, POLL
+from chronoq.app.fetcher import MUCH, PATIENCE, POLL
 from chronoq.app.hands import Pace
 from chronoq.domain.errors import Unreachable
 from chronoq.domain.job import Claim, Pause, State
+from chronoq.domain.ports import BROUGHT
 from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Retry, Verdict
+from chronoq.testing.contracts.values import large
 from chronoq.testing.virtual import Inline
 from tests.unit.bench import LEASE, Bench
 from tests.unit.made import HOUR, NOW, S, job
@@ -157,6 +159,41 @@ def test_while_there_is_more_than_one_claim_brings_it_asks_again_at_once() -> No
     assert bench.counts().running == HALF
     assert bench.fetch() > 0 * S
     assert bench.counts().running == len(bench.hands.held) == 800
+
+
+def test_while_claims_are_cut_short_for_their_weight_it_asks_again_at_once() -> None:
+    bench = Bench(slots=4)
+    bench.hands.pace.mean = 0.0001
+    bench.put(*(job(f"j{number}", payload=large(BROUGHT // 4)) for number in range(10)))
+    assert bench.fetch() == 0 * S
+    assert bench.counts().running == 4
+    assert bench.fetch() == 0 * S
+    assert bench.counts().running == 8
+    assert bench.fetch() > 0 * S
+    assert bench.counts().running == len(bench.hands.held) == 10
+
+
+def test_of_heavy_jobs_it_holds_no_more_than_a_few_claims_bring_and_runs_all() -> None:
+    bench = Bench(slots=4)
+    bench.hands.pace.mean = 0.0001
+    bench.put(*(job(f"j{number}", payload=large(BROUGHT // 20)) for number in range(300)))
+    heaviest = 0
+    while len(bench.ran) < 300:
+        while bench.fetch() == 0 * S:
+            pass
+        heaviest = max(heaviest, bench.hands.weight)
+        bench.work()
+        bench.hands.pace.mean = 0.0001
+    assert MUCH < heaviest <= MUCH + 2 * BROUGHT
+
+
+def test_each_slot_has_its_job_however_heavy_all_are() -> None:
+    bench = Bench(slots=4)
+    bench.hands.pace.mean = 0.0001
+    bench.put(*(job(f"j{number}", payload=large(MUCH)) for number in range(9)))
+    while bench.fetch() == 0 * S:
+        pass
+    assert len(bench.hands.held) == 4
 
 
 def overflowing(bench: Bench, many: int = 900) -> None:

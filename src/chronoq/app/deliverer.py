@@ -66,7 +66,7 @@ class Deliverer:
         if trouble is not None:
             raise trouble
         self.idle = not claims and not self.outbox
-        full = len(claims) >= AT_ONCE or bool(self.outbox)
+        full = len(claims) >= AT_ONCE or claimed.more or bool(self.outbox)
         if not full:
             self.listen()
         return now if full else min(claimed.next or now + POLL, now + POLL)

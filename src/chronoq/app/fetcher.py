@@ -27,6 +27,9 @@ LATE = timedelta(seconds=1)
 CLAIMED = timedelta(seconds=1)
 """How long the long poll waits for a claim that is under way to come back."""
 
+MUCH = 16_000_000
+"""Bytes in hand from which on no more is held than runs."""
+
 PATIENCE = timedelta(milliseconds=100)
 """How long jobs wait in hand while nothing ends before they are given back: others may have slots free."""
 
@@ -60,6 +63,8 @@ class Fetcher:
     """Whether all else has ended or gone back, and the suspect was let off."""
     wary: bool = False
     """After a suspect, jobs are claimed one at a time until one is none: suspects come in crowds."""
+    laden: bool = False
+    """Since a claim was cut short for its weight, as long as there is `MUCH` in hand."""
     returning: list[Run] = field(factory=list)
     """Not to be started here; held until the queue has taken them back, for no lease may lapse meanwhile."""
     turn: int = 0
@@ -124,15 +129,16 @@ class Fetcher:
         self.heard = False
         granted: Sequence[Claim] = ()
         try:
-            granted, following = self._claim(free, now)
+            granted, following, more = self._claim(free, now)
         finally:
             self._take_in(now)  # what was fresh, if there was no meanwhile
             with self.guard:
                 self.fresh, self.asked = granted, 0
                 self.guard.notify()
         found = len(granted)
+        self._weigh(more=more)
         self.idle = self.out is None and not found and self.hands.empty
-        if found < free:
+        if found < free and not more:
             self.listen()
         elif self._free and not self.wary:
             return now  # there is more: it comes while these are looked at, and run
@@ -175,13 +181,19 @@ class Fetcher:
             back = self._back
             if back is not None and back <= now:
                 self.reserved = 0
+            self._weigh()
             self.asked = min(self._free, 1 if self.wary else self.hands.half, MOST)
             return self.asked
+
+    def _weigh(self, *, more: bool = False) -> None:
+        """`more`: a claim was cut short. Without such a one what is in hand is light, and need not be looked at."""
+        self.laden = (more or self.laden) and self.hands.weight > MUCH
 
     @property
     def _free(self) -> int:
         """How many more jobs to hold."""
-        return max(0, self.hands.free_slots(adrift=self.threads.adrift) - len(self.fresh) - self.reserved)
+        slots = self.hands.free_slots(adrift=self.threads.adrift, laden=self.laden)
+        return max(0, slots - len(self.fresh) - self.reserved)
 
     def reserve(self, many: int, lasting: timedelta, clock: Clock) -> datetime | None:
         """Keep so many slots for the long poll, which goes out at the moment that is answered, and may be granted
@@ -274,8 +286,9 @@ class Fetcher:
             self.suspect = None
         self._return(now)
 
-    def _claim(self, free: int, now: datetime) -> tuple[Sequence[Claim], datetime | None]:
-        """Split `free` slots over the queues in rotation; go on with those that gave all they were asked for.
+    def _claim(self, free: int, now: datetime) -> tuple[Sequence[Claim], datetime | None, bool]:
+        """Split `free` slots over the queues in rotation; go on with those that gave all they were asked for, unless
+        some stayed behind for their weight, which is told last.
 
         What waits in the outbox is settled on the way, in the same round trip as the first claim. What the
         last one has granted is taken in while that is under way.
@@ -284,6 +297,7 @@ class Fetcher:
             self.settler.settle(now)
         found: Sequence[Claim] = ()
         nexts: list[datetime] = []
+        more = False
         names = deque(self.queues)
         names.rotate(-self.turn)
         self.turn = (self.turn + 1) % len(names)
@@ -312,11 +326,12 @@ class Fetcher:
             found = [*found, *claimed.claims] if found else claimed.claims
             if claimed.next:
                 nexts.append(claimed.next)
-            if len(found) >= free:
+            more = claimed.more
+            if more or len(found) >= free:
                 break
             got = Counter(claim.id.queue for claim in claimed.claims)
             asked = [name for name, want in wants if got[name] == want]
-        return found, min(nexts, default=None)
+        return found, min(nexts, default=None), more
 
     def _recover(self, now: datetime) -> None:
         """Give back what a claim has leased whose answer was lost: nobody has started it."""

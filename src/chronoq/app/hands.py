@@ -122,9 +122,15 @@ class Hands:
     done: int = 0
     failed: int = 0
 
-    def free_slots(self, *, adrift: int = 0) -> int:
-        """How many more to hold. `adrift`: slots whose handler goes on although its run was given up."""
-        return max(0, (self.slots - adrift) * self.pace.depth - len(self.held))
+    def free_slots(self, *, adrift: int = 0, laden: bool = False) -> int:
+        """How many more to hold. `adrift`: slots whose handler goes on although its run was given up. `laden`: hold
+        no more than runs."""
+        return max(0, (self.slots - adrift) * (1 if laden else self.pace.depth) - len(self.held))
+
+    @property
+    def weight(self) -> int:
+        """The bytes of all that is held."""
+        return sum(len(run.claim.job.payload) for run in list(self.held))
 
     @property
     def half(self) -> int:

@@ -87,10 +87,11 @@ class ShardedQueue:
         first = self.inner.claim(
             asked, worker=worker, lease=lease, now=now, verdicts=ended, meanwhile=meanwhile
         )
-        claims = list(first.claims)
-        if rest := self._rest(wants, asked, claims, now):
-            claims += self.inner.claim(rest, worker=worker, lease=lease, now=now).claims
-        return evolve(first, claims=tuple(self._seen_claim(claim) for claim in claims))
+        claims, more = list(first.claims), first.more
+        if not more and (rest := self._rest(wants, asked, claims, now)):
+            second = self.inner.claim(rest, worker=worker, lease=lease, now=now)
+            claims, more = [*claims, *second.claims], second.more
+        return evolve(first, claims=tuple(self._seen_claim(claim) for claim in claims), more=more)
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         return self.inner.extend([self._claim(claim) for claim in claims], lease=lease, now=now)

@@ -77,6 +77,12 @@ class Claimed:
     """When the next delayed job of those queues is due, or the pause of one ends, whichever comes first."""
     settled: tuple[bool, ...] = ()
     """For each verdict that came along, what `settle` would have answered."""
+    more: bool = False
+    """Whether some stayed behind for their weight, though fewer than wanted were granted."""
+
+
+BROUGHT = 4_000_000
+"""About how many bytes one claim brings: a slow line brings them within a lease, and a small worker holds them."""
 
 
 def nothing() -> None:
@@ -130,6 +136,9 @@ class QueuePort(Protocol):
         meanwhile: Callable[[], None] = nothing,
     ) -> Claimed:
         """Lease up to so many ready jobs from each queue, after promoting what is due: by priority, then FIFO.
+
+        Of heavy ones it grants fewer, and says so: at most about `BROUGHT` bytes, but at least one of each queue
+        whatever it weighs. The others are ready as before, in their order.
 
         Each is the worker's until `now + lease`, under a token one above its last. A paused queue
         grants none (Q9). `verdicts` are settled before, as `settle` does it, and travel in the same

@@ -10,7 +10,7 @@ from chronoq.adapters.memory.shelf import TOKENS, Entry, Shelf, fingerprint
 from chronoq.adapters.memory.sweep import swept
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import ENDED, Claim, Counts, Ending, Job, Page, Pause, Progress, Snapshot, State
-from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted, nothing
+from chronoq.domain.ports import BROUGHT, Cancel, Claimed, Hold, Promoted, Submitted, nothing
 from chronoq.domain.sweep import Swept
 from chronoq.domain.verdict import Dead, Done, Retry, Snooze, Verdict, crashed, excused, leads_to
 
@@ -59,18 +59,20 @@ class MemoryQueue:
         meanwhile()
         claims: list[Claim] = []
         nexts: list[datetime] = []
+        more, bound = False, BROUGHT // max(1, len(wants))
         with self.room as shelves:
             settled = _settled(shelves, verdicts, now)
             for queue, limit in wants:
                 shelf = shelves[queue]
                 shelf.promote(now=now, limit=PROMOTED_PER_CLAIM)
                 if not (shelf.pause and shelf.pause.holds(now)):
-                    claims += _grant(shelf, limit, worker, now + lease)
+                    granted, cut = _grant(shelf, limit, bound, worker, now + lease)
+                    claims, more = claims + granted, more or cut
                 elif shelf.pause.until is not None:
                     nexts.append(shelf.pause.until)
                 if (due := shelf.next_delayed()) is not None:
                     nexts.append(due)
-        return Claimed(tuple(claims), min(nexts, default=None), tuple(settled))
+        return Claimed(tuple(claims), min(nexts, default=None), tuple(settled), more)
 
     def extend(self, claims: Sequence[Claim], *, lease: timedelta, now: datetime) -> list[Hold]:
         with self.room as shelves:
@@ -251,13 +253,19 @@ def _adopt(shelf: Shelf, one: Snapshot, now: datetime) -> Submitted:
     return Submitted.ACCEPTED
 
 
-def _grant(shelf: Shelf, limit: int, worker: str, until: datetime) -> list[Claim]:
+def _grant(shelf: Shelf, limit: int, bound: int, worker: str, until: datetime) -> tuple[list[Claim], bool]:
+    """The claims, and whether some stayed behind for their weight."""
     claims: list[Claim] = []
+    weight, more = 0, False
     while len(claims) < limit and (key := shelf.pop_ready()) is not None:
+        weight += len(shelf.jobs[key].job.payload)
+        if more := weight > bound and bool(claims):
+            shelf.put_back(key)
+            break
         claims.append(shelf.claim(key, worker=worker, until=until))
     # what is left is somebody's to hear of; a list found empty needs no token
     shelf.work = max(shelf.work, 1) if any(shelf.ready) else 0
-    return claims
+    return claims, more
 
 
 def _settled(

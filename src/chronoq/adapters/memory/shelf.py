@@ -170,6 +170,12 @@ class Shelf:
                 self.skips.remove(key)
         return None
 
+    def put_back(self, key: str) -> None:
+        """Undo the `pop_ready` that has answered this key."""
+        lane = self.ready[self.jobs[key].job.options.priority]
+        lane[key] = None
+        lane.move_to_end(key, last=False)
+
     def waiting(self) -> list[str]:
         """The keys that are ready, next to run first."""
         return [key for lane in self.ready for key in lane if key not in self.skips]

@@ -8,10 +8,12 @@ from chronoq.adapters.redis.calls import AT_ONCE, Call
 from chronoq.adapters.redis.server import Server
 from chronoq.adapters.redis.words import Granted, grant, moment
 from chronoq.domain.job import Claim
-from chronoq.domain.ports import Claimed
+from chronoq.domain.ports import BROUGHT, Claimed
 from chronoq.domain.time import to_ms
 
 _PROMOTED = 500
+_BYTES = 1_000_000
+"""What one script call brings at the most, where it is more than one job."""
 
 
 class Grants:
@@ -22,21 +24,24 @@ class Grants:
     ) -> None:
         self.server, self.worker, self.now, self.until = server, worker, now, to_ms(until)
         self.parts = [(queue, size) for queue, limit in wants for size in _sizes(limit)]
+        self.bound = min(_BYTES, BROUGHT // max(1, len(self.parts)))
         self.calls = [self._call(queue, size) for queue, size in self.parts]
 
-    def _call(self, queue: str, size: int) -> Call[tuple[bytes, Sequence[Any]]]:
+    def _call(self, queue: str, size: int) -> Call[tuple[bytes, bool, Sequence[Any]]]:
         keys = self.server.keys.of(queue)
         places = (
             *(keys.delayed, keys.work, *keys.ready, keys.skips),
             *(keys.jobs, keys.leases, keys.claims, keys.paused),
         )
-        args = (to_ms(self.now), size, self.until, self.worker, _PROMOTED)
+        args = (to_ms(self.now), size, self.until, self.worker, _PROMOTED, self.bound)
         # run twice, it would lease twice as much: a lost reply is left to the leases' end
         return Call(self.server.scripts["claim"], places, args, grant, again=False, durable=True)
 
-    def join(self, replies: Sequence[tuple[bytes, Sequence[Any]]], settled: Sequence[bool] = ()) -> Claimed:
+    def join(
+        self, replies: Sequence[tuple[bytes, bool, Sequence[Any]]], settled: Sequence[bool] = ()
+    ) -> Claimed:
         nexts, granted = list[datetime](), list[tuple[str, Sequence[Any]]]()
-        for (queue, _), (score, lists) in zip(self.parts, replies, strict=True):
+        for (queue, _), (score, _, lists) in zip(self.parts, replies, strict=True):
             if (due := moment(score)) is not None:
                 nexts.append(due)
             if lists[0]:
@@ -44,7 +49,7 @@ class Grants:
         claims: Sequence[Claim] = ()
         if granted:
             claims = Granted(granted, self.server.records, worker=self.worker, until=self.until, now=self.now)
-        return Claimed(claims, min(nexts, default=None), tuple(settled))
+        return Claimed(claims, min(nexts, default=None), tuple(settled), any(more for _, more, _ in replies))
 
 
 def _sizes(limit: int) -> list[int]:

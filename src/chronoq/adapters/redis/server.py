@@ -18,7 +18,8 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 HEAVY = 5000
-"""So many bytes of payload or result count as one more job: no script call brings more than a megabyte or so."""
+"""So many bytes of payload or result count as one more job: no script call stores or settles more than a megabyte
+or so, unless a single one is larger."""
 
 
 @frozen

@@ -93,13 +93,14 @@ class Runs:
         return self.fixed + len(self.names), schedule
 
 
-def grant(reply: Any) -> tuple[bytes, Sequence[Any]]:
-    """What a claim script answered: when the next delayed job is due, and the claims, which `Granted` reads."""
-    due, *lists = reply
+def grant(reply: Any) -> tuple[bytes, bool, Sequence[Any]]:
+    """What a claim script answered: when the next delayed job is due, whether some stayed behind for their weight,
+    and the claims, which `Granted` reads."""
+    due, more, *lists = reply
     keys, records, pasts = lists
     if not len(keys) == len(records) == len(pasts):
         raise ValueError("these are no claims")
-    return due, lists
+    return due, more == 1, lists
 
 
 def moment(score: bytes) -> datetime | None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from sqlite3 import Cursor
+from typing import Any, TypeVar
 
 from chronoq.adapters.codec import encode
 from chronoq.adapters.sqlite.arrivals import Taken, adopt_jobs, arrival, submit_jobs
@@ -18,7 +19,7 @@ from chronoq.adapters.sqlite.step import Step
 from chronoq.adapters.sqlite.waits import Hints
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Job, Pause, Progress, Snapshot, State
-from chronoq.domain.ports import Cancel, Claimed, Hold, Promoted, Submitted, nothing
+from chronoq.domain.ports import BROUGHT, Cancel, Claimed, Hold, Promoted, Submitted, nothing
 from chronoq.domain.sweep import Swept
 from chronoq.domain.time import from_ms, to_ms
 from chronoq.domain.verdict import Verdict
@@ -99,19 +100,21 @@ class Moves:
             claims: list[Claim] = []
             nexts: list[datetime] = []
             rows: list[Row] = []
+            more, bound = False, BROUGHT // max(1, len(wants))
             for name, limit in wants:
                 if (row := step.find(name)) is None:
                     continue
                 _promote(step, row, now, _PROMOTED_PER_CLAIM)
                 pause = pause_of(row.pause)
                 if pause is None or not pause.holds(now):
-                    claims += _grant(step, row, limit, worker, until, now)
+                    granted, cut = _grant(step, row, limit, bound, worker, until, now)
+                    claims, more = claims + granted, more or cut
                 elif pause.until is not None:
                     nexts.append(pause.until)
                 if row.delayed and (due := _next(step, row)) is not None:
                     nexts.append(due)
                 rows.append(row)
-            return Claimed(tuple(claims), min(nexts, default=None), tuple(settled)), rows
+            return Claimed(tuple(claims), min(nexts, default=None), tuple(settled), more), rows
 
         claimed, rows = self.data.write(work)
         for row in rows:
@@ -257,16 +260,19 @@ def _next(step: Step, row: Row | None) -> datetime | None:
     return from_ms(found[0]) if found else None
 
 
-def _grant(step: Step, row: Row, limit: int, worker: str, until: datetime, now: datetime) -> list[Claim]:
+def _grant(
+    step: Step, row: Row, limit: int, bound: int, worker: str, until: datetime, now: datetime
+) -> tuple[list[Claim], bool]:
+    """The claims, and whether some stayed behind for their weight."""
     if not row.ready or limit < 1:
-        return []
+        return [], False
     ends = to_ms(until)
-    found = step.db.execute(SQL["jobs.first"], (row.id, limit)).fetchall()
+    found, more = _light(step.db.execute(SQL["jobs.first"], (row.id, limit)), bound)
     step.db.execute(SQL["jobs.lease"], (ends, worker, listed([id for id, *_ in found])))
     row.ready -= len(found)
     row.running += len(found)
     told, name = from_ms(ends), row.name
-    return [
+    claims = [
         Claim(
             step.records.read_job(JobId(name, key), record, now=now),
             token + 1,
@@ -277,3 +283,17 @@ def _grant(step: Step, row: Row, limit: int, worker: str, until: datetime, now: 
         )
         for _, key, record, token, excused, crashes in found
     ]
+    return claims, more
+
+
+def _light(rows: Cursor, bound: int) -> tuple[list[Any], bool]:
+    """The first rows whose records are within the bound, but at least one; and whether there were more."""
+    found: list[Any] = []
+    weight = 0
+    for one in rows:
+        weight += len(one[2])
+        if weight > bound and found:
+            rows.close()  # they are about to change
+            return found, True
+        found.append(one)
+    return found, False

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from chronoq.domain.job import Claim, Ending, Options, Pause, Priority, State
-from chronoq.domain.ports import Claimed, Hold, Promoted, QueuePort
+from chronoq.domain.ports import BROUGHT, Claimed, Hold, Promoted, QueuePort
 from chronoq.domain.verdict import Done, Retry, Verdict
 from chronoq.testing.contracts.chapter import Chapter
 from chronoq.testing.contracts.values import (
@@ -23,6 +23,7 @@ from chronoq.testing.contracts.values import (
     jid,
     job,
     keys,
+    large,
     listed,
     seen,
     send,
@@ -78,6 +79,51 @@ class Claiming(Chapter):
         )
         assert keys(granted.claims) == ["two0", "one0", "one1"]
         assert [counts.ready for counts in queue.counts(["one", "two", "three"], now=NOW)] == [1, 2, 3]
+
+    def test_of_heavy_jobs_a_claim_brings_some_and_the_others_stay_as_they_were(
+        self, queue: QueuePort
+    ) -> None:
+        """Q11: each is brought by a later claim, in order, and has been claimed once"""
+        payload, want = large(300_000), list[str]()
+        for priority in Priority:
+            names = [f"{priority.name.lower()}{n}" for n in range(9)]
+            queue.submit([job(key, payload=payload, options=Options(priority)) for key in names], now=NOW)
+            want += names
+        queue.cancel([jid(want.pop(7)), jid(want.pop(20))], now=NOW)
+        while want:
+            granted = queue.claim([(MAIL, 100)], worker="w1", lease=LEASE, now=NOW)
+            brought = keys(granted.claims)
+            assert brought == want[: len(brought)]
+            assert 1 <= len(brought) <= BROUGHT // len(payload)
+            assert {(claim.token, claim.attempt, claim.job.payload) for claim in granted.claims} == {
+                (1, 1, payload)
+            }
+            del want[: len(brought)]
+            assert granted.more == bool(want)
+            assert listed(queue, State.READY) == want
+            assert not want or (seen(queue, want[0]).token, seen(queue, want[0]).attempt) == (0, 0)
+        assert queue.counts([MAIL], now=NOW)[0].running == 34
+        assert take(queue, 100) == ()
+
+    def test_a_job_is_brought_however_heavy_it_is(self, queue: QueuePort) -> None:
+        """One of each queue, so that none holds up another"""
+        payload = large(BROUGHT + 1)
+        queue.submit([job(key, payload=payload) for key in ("a", "b")], now=NOW)
+        queue.submit([job("c", queue="other", payload=payload)], now=NOW)
+        granted = queue.claim([(MAIL, 2), ("other", 2)], worker="w1", lease=LEASE, now=NOW)
+        assert (keys(granted.claims), granted.more) == (["a", "c"], True)
+        granted = queue.claim([(MAIL, 2), ("other", 2)], worker="w1", lease=LEASE, now=NOW)
+        assert (keys(granted.claims), granted.more) == (["b"], False)
+
+    def test_a_light_job_behind_heavy_ones_waits_for_its_turn(self, queue: QueuePort) -> None:
+        """Q11"""
+        sizes = {"small": 100, "a": 3 * BROUGHT // 4, "b": 3 * BROUGHT // 4, "tiny": 100}
+        queue.submit([job(key, payload=large(size)) for key, size in sizes.items()], now=NOW)
+        brought = list[str]()
+        while found := keys(take(queue, 4)):
+            assert not {"a", "b"} <= set(found)
+            brought += found
+        assert brought == list(sizes)
 
     def test_a_job_is_not_granted_before_it_is_due(self, queue: QueuePort) -> None:
         """Q9: to the millisecond, and part of one counts as a whole"""

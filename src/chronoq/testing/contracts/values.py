@@ -51,6 +51,11 @@ def job(
     return Job(JobId(queue, key), task, payload, due, NOW, options=options or Options(), origin=origin)
 
 
+def large(size: int) -> bytes:
+    """A payload of so many bytes."""
+    return b'[["%b"],{}]' % (b"x" * (size - 9))
+
+
 def jid(key: str = "a", queue: str = MAIL) -> JobId:
     return JobId(queue, key)
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import Claim, Pause, Snapshot, State
-from chronoq.domain.ports import Backend, Fired, QueuePort
+from chronoq.domain.ports import BROUGHT, Backend, Fired, QueuePort
 from chronoq.domain.schedule import Firing, Stored
 from chronoq.domain.verdict import Done, Retry, Snooze
 from chronoq.testing.contracts.chapter import Chapter
@@ -32,6 +32,8 @@ from chronoq.testing.contracts.values import (
     jid,
     jids,
     job,
+    keys,
+    large,
     run,
     schedule,
     take,
@@ -85,6 +87,11 @@ class Waiting(Chapter):
 
     def test_who_comes_after_the_work_does_not_wait(self, queue: QueuePort) -> None:
         add(queue, "a")
+        Background(lambda: queue.wait_ready([MAIL], timeout=PATIENCE)).answer()
+
+    def test_what_a_claim_leaves_for_its_weight_is_somebodys_to_hear_of(self, queue: QueuePort) -> None:
+        queue.submit([job(key, payload=large(3 * BROUGHT // 4)) for key in ("a", "b")], now=NOW)
+        assert keys(take(queue, 5)) == ["a"]
         Background(lambda: queue.wait_ready([MAIL], timeout=PATIENCE)).answer()
 
     @pytest.mark.parametrize("verb", ["submit", "promote", "claim", "revive", "release", "resume", "fire"])

@@ -1,10 +1,11 @@
 -- Promote what is due, then lease ready jobs to a worker: by priority, then first in, first out.
 -- KEYS: delayed, wake:work, ready:0 .. ready:3, skips, jobs, leases, claims, paused
--- ARGV: now, how many at most, the lease's end, worker, how many to promote at most
+-- ARGV: now, how many at most, the lease's end, worker, how many to promote at most, how many bytes of records at
+--       most, where it is more than one
 -- Returns: when to look again, because the next delayed job is due or the pause ends ('': no such moment is known),
---       then of the claims, each in a list of its own: keys, records (false: missing), and token, excused, crashes
---       as one text ('': 1, 0, 0, a first claim)
-local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+--       whether some stayed behind for their weight (1), then of the claims, each in a list of its own: keys,
+--       records (false: missing), and token, excused, crashes as one text ('': 1, 0, 0, a first claim)
+local now, limit, bound = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
 local paused, ends = redis.call('GET', KEYS[11]), 0
 if paused then
   ends = tonumber(string.match(paused, '^%d+') or 0)
@@ -28,7 +29,9 @@ end
 -- a cancelled job leaves its key in the list, and a mark in skips: drop both
 local keys, budget, marks = {}, limit + 1000, redis.call('SCARD', KEYS[7])
 local first = 3 -- the lanes before it are empty
+local before = {} -- how many keys come of the lanes before each
 for lane = 3, 6 do
+  before[lane] = #keys
   while not paused and #keys < limit and budget > 0 do
     local wanted = math.min(limit - #keys, budget)
     local popped = redis.call('LPOP', KEYS[lane], wanted)
@@ -48,11 +51,35 @@ for lane = 3, 6 do
   if #keys < limit and budget > 0 then first = lane + 1 end -- it was read to its end
 end
 
-local reply = {nearest or '', keys, {}, {}}
+-- read in steps, few at first: what is too heavy together is not read in vain, and goes back to where it stood
+local records, read, kept, weight, step = {}, 0, #keys, 0, 8
+while read < kept do
+  for _, record in ipairs(redis.call('HMGET', KEYS[8], unpack(keys, read + 1, math.min(read + step, kept)))) do
+    weight = weight + #(record or '')
+    if weight > bound and read > 0 then
+      kept = read
+      break
+    end
+    read = read + 1
+    records[read] = record
+  end
+  step = step * 2
+end
+local cut = kept < #keys
+if cut then
+  first = 3
+  for lane = 6, 3, -1 do
+    local back = {}
+    for i = #keys, math.max(before[lane], kept) + 1, -1 do back[#back + 1], keys[i] = keys[i], nil end
+    if #back > 0 then redis.call('LPUSH', KEYS[lane], unpack(back)) end
+  end
+end
+
+local histories = {}
+local reply = {nearest or '', cut and 1 or 0, keys, records, histories}
 if #keys > 0 then
-  reply[3] = redis.call('HMGET', KEYS[8], unpack(keys))
   local claims = redis.call('HMGET', KEYS[10], unpack(keys))
-  local leases, written, histories = {}, {}, reply[4]
+  local leases, written = {}, {}
   local new = '1:0:0:' .. ARGV[4]
   for i, key in ipairs(keys) do
     leases[2 * i - 1], leases[2 * i] = ARGV[3], key
@@ -71,7 +98,7 @@ end
 -- what is left is somebody's to hear of; who finds nothing clears the list, as does a pause: else its
 -- tokens would wake everyone for nothing
 local left = 0
-if #keys >= limit or budget <= 0 then -- else every lane was read to its end, or none
+if cut or #keys >= limit or budget <= 0 then -- else every lane was read to its end, or none
   left = -marks
   for lane = first, 6 do left = left + redis.call('LLEN', KEYS[lane]) end
 end
