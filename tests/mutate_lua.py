@@ -50,6 +50,7 @@ _TIME = "it saves time only"
 _REST = "after a thousand marks in a row: the next look finds the rest"
 _NONE = "no hints are made when no job was"
 _CLAIMED = "a job that is leased or dead was claimed before, so it has a history"
+_ABOUT = "the bound is about so many bytes"
 _LATEST = "it is the highest by then, or the same"
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
@@ -76,7 +77,11 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
     ("claim", "if cut or #keys >= limit or budget <= 0 then", "if true then", _TIME),
     ("claim", "or budget <= 0 then", " then", _REST),
     ("claim", "budget <= 0", "budget < 0", _REST),
-    ("claim", "weight > bound", "weight >= bound", "the bound is about so many bytes"),
+    ("claim", "weight > bound", "weight >= bound", _ABOUT),
+    ("claim", "if kept > 16 then", "if false then", _TIME),
+    ("claim", "kept > 16", "kept >= 16", _TIME),
+    ("claim", "if kept > 4 then", "if true then", _TIME),
+    ("claim", "kept > 4", "kept >= 4", _TIME),
     ("claim", "if cut then", "if true then", _TIME),
     ("claim", "ends < (tonumber", "ends <= (tonumber", "it is the same moment"),
     ("claim", "wanted = #due > 0 and", "wanted = ", _HINT),

@@ -51,37 +51,26 @@ for lane = 3, 6 do
   if #keys < limit and budget > 0 then first = lane + 1 end -- it was read to its end
 end
 
--- read in steps, few at first: what is too heavy together is not read in vain, and goes back to where it stood
-local records, read, kept, weight, step = {}, 0, #keys, 0, 8
-while read < kept do
-  for _, record in ipairs(redis.call('HMGET', KEYS[8], unpack(keys, read + 1, math.min(read + step, kept)))) do
-    weight = weight + #(record or '')
-    if weight > bound and read > 0 then
-      kept = read
+local records, histories, kept = {}, {}, #keys
+if #keys > 0 then
+  -- of many the first few tell how many to read: of heavy ones no more than fit, if all weigh as much
+  records = redis.call('HMGET', KEYS[8], unpack(keys, 1, kept > 16 and 4 or kept))
+  if kept > 16 then
+    local weight = 0
+    for _, record in ipairs(records) do weight = weight + #(record or '') end
+    kept = math.max(1, math.min(kept, math.floor(4 * bound / weight)))
+    if kept > 4 then records = redis.call('HMGET', KEYS[8], unpack(keys, 1, kept)) end
+  end
+  local claims = redis.call('HMGET', KEYS[10], unpack(keys, 1, kept))
+  local leases, written, weight = {}, {}, 0
+  local new = '1:0:0:' .. ARGV[4]
+  for i = 1, kept do
+    weight = weight + #(records[i] or '')
+    if weight > bound and i > 1 then
+      kept = i - 1
       break
     end
-    read = read + 1
-    records[read] = record
-  end
-  step = step * 2
-end
-local cut = kept < #keys
-if cut then
-  first = 3
-  for lane = 6, 3, -1 do
-    local back = {}
-    for i = #keys, math.max(before[lane], kept) + 1, -1 do back[#back + 1], keys[i] = keys[i], nil end
-    if #back > 0 then redis.call('LPUSH', KEYS[lane], unpack(back)) end
-  end
-end
-
-local histories = {}
-local reply = {nearest or '', cut and 1 or 0, keys, records, histories}
-if #keys > 0 then
-  local claims = redis.call('HMGET', KEYS[10], unpack(keys))
-  local leases, written = {}, {}
-  local new = '1:0:0:' .. ARGV[4]
-  for i, key in ipairs(keys) do
+    local key = keys[i]
     leases[2 * i - 1], leases[2 * i] = ARGV[3], key
     written[2 * i - 1], written[2 * i], histories[i] = key, new, ''
     local token, rest
@@ -93,6 +82,18 @@ if #keys > 0 then
   end
   redis.call('ZADD', KEYS[9], unpack(leases))
   redis.call('HSET', KEYS[10], unpack(written))
+end
+
+local cut = kept < #keys
+if cut then -- the others go back to where they stood
+  first = 3
+  for lane = 6, 3, -1 do
+    local back = {}
+    for i = #keys, math.max(before[lane], kept) + 1, -1 do
+      back[#back + 1], keys[i], records[i] = keys[i], nil, nil
+    end
+    if #back > 0 then redis.call('LPUSH', KEYS[lane], unpack(back)) end
+  end
 end
 
 -- what is left is somebody's to hear of; who finds nothing clears the list, as does a pause: else its
@@ -113,5 +114,5 @@ else
     redis.call('RPUSH', KEYS[2], unpack(tokens))
   end
 end
-if paused and ends > 0 and ends < (tonumber(nearest) or math.huge) then reply[1] = string.format('%d', ends) end
-return reply
+if paused and ends > 0 and ends < (tonumber(nearest) or math.huge) then nearest = string.format('%d', ends) end
+return {nearest or '', cut and 1 or 0, keys, records, histories}
