@@ -54,12 +54,13 @@ end
 local records, histories, kept = {}, {}, #keys
 if #keys > 0 then
   -- of many the first few tell how many to read: of heavy ones no more than fit, if all weigh as much
-  records = redis.call('HMGET', KEYS[8], unpack(keys, 1, kept > 16 and 4 or kept))
-  if kept > 16 then
+  local few = kept > 16 and 4 or kept
+  records = redis.call('HMGET', KEYS[8], unpack(keys, 1, few))
+  if few < kept then
     local weight = 0
     for _, record in ipairs(records) do weight = weight + #(record or '') end
-    kept = math.max(1, math.min(kept, math.floor(4 * bound / weight)))
-    if kept > 4 then records = redis.call('HMGET', KEYS[8], unpack(keys, 1, kept)) end
+    kept = math.max(1, math.min(kept, math.floor(few * bound / weight)))
+    if kept > few then records = redis.call('HMGET', KEYS[8], unpack(keys, 1, kept)) end
   end
   local claims = redis.call('HMGET', KEYS[10], unpack(keys, 1, kept))
   local leases, written, weight = {}, {}, 0
