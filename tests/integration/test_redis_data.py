@@ -25,7 +25,7 @@ from chronoq.domain.rhythm import every
 from chronoq.domain.schedule import Cursor, Firing, Overlap, Policy, Schedule, planned
 from chronoq.domain.stream import Stream
 from chronoq.domain.verdict import Cancelled, Dead, Done, Expired, Retry, Snooze, before_start
-from chronoq.testing.contracts.values import FAILED, HOUR, LEASE, MAIL, MS, NOW, S, job
+from chronoq.testing.contracts.values import FAILED, HOUR, LEASE, MAIL, MS, NOW, S, job, large
 from tests.servers import Server, eventually
 
 KEY = f"chronoq:{{{MAIL}}}:"
@@ -536,3 +536,21 @@ def test_a_manual_run_counts_as_live(backend: Backend) -> None:
     put(backend)
     backend.queue.submit([job("manual", origin=Origin(SCHEDULE.id, NOW))], now=NOW)
     assert backend.store.live(SCHEDULE.id) == [job("manual").id]
+
+
+@pytest.mark.parametrize("light", [0, 4, 20])
+def test_no_claim_script_answers_more_than_a_megabyte_or_so(
+    backend: Backend, client: redis.Redis, light: int
+) -> None:
+    """Also where the first ones do not look like it"""
+    names = [f"j{number:03}" for number in range(light + 250)]
+    jobs = [job(key, payload=large(200_000) if n >= light else large(20)) for n, key in enumerate(names)]
+    backend.queue.submit(jobs, now=NOW)
+    before = client.info("stats")["total_net_output_bytes"]
+    granted = backend.queue.claim([(MAIL, 800)], worker="w", lease=LEASE, now=NOW)
+    sent = client.info("stats")["total_net_output_bytes"] - before
+    assert 2_000_000 < sent < 4_100_000, "by four calls"
+    assert [claim.id.key for claim in granted.claims] == names[: len(granted.claims)]
+    assert granted.more
+    assert client.lrange(f"{KEY}ready:2", 0, -1) == [key.encode() for key in names[len(granted.claims) :]]
+    assert client.zcard(f"{KEY}leases") == client.hlen(f"{KEY}claims") == len(granted.claims)

@@ -22,11 +22,13 @@ from chronoq.app.reaper import Reaper
 from chronoq.app.relay import Parcel
 from chronoq.domain.identity import JobId
 from chronoq.domain.job import DEFAULTS, Claim, Job, Options, State
+from chronoq.domain.ports import BROUGHT
 from chronoq.domain.time import ZERO
 from chronoq.domain.verdict import Done
 from chronoq.relay.rq import RqRelay, rq_job_id, rq_options
 from chronoq.relay.rq_delivery import RqDelivery
 from chronoq.relay.rq_jobs import Blueprint
+from chronoq.testing.contracts.values import large
 from tests.faults_app import ROOT
 from tests.proc import Process, chronoq
 from tests.relay_app import add, make
@@ -142,6 +144,19 @@ def test_an_unmodified_rq_worker_runs_what_a_relay_process_delivers(
         eventually(lambda: len(ran()) >= 5, within=60)
     assert sorted(ran()) == sorted(rq_job_id(job.id).encode() for job in jobs)
     app.close()
+
+
+def test_while_claims_are_cut_short_for_their_weight_it_goes_on_at_once(
+    app: Scheduler, relay: RelayService, valkey: Server
+) -> None:
+    payload = large(3 * BROUGHT // 4)
+    app.backend.queue.submit(
+        [evolve(_job(app, "note", n), payload=payload) for n in range(2)], now=app.backend.clock.now()
+    )
+    for many in (1, 2):
+        now = app.backend.clock.now()
+        assert (relay.deliverer.step(now) == now) is (many == 1)
+        assert len(rq_queue(valkey)) == many
 
 
 def test_a_job_and_its_ending_come_to_be_in_one_step(

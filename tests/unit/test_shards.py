@@ -13,7 +13,7 @@ from chronoq.app.shards import Shards, sharded
 from chronoq.domain.errors import BadSetting
 from chronoq.domain.identity import JobId, ScheduleId
 from chronoq.domain.job import Pause, State
-from chronoq.domain.ports import Backend, Submitted
+from chronoq.domain.ports import BROUGHT, Backend, Submitted
 from chronoq.domain.schedule import Cursor
 from chronoq.domain.shards import parts, whole
 from chronoq.domain.verdict import Done
@@ -25,6 +25,7 @@ from chronoq.testing.contracts.values import (
     S,
     accounts_balance,
     job,
+    large,
     listed,
     run,
     schedule,
@@ -99,6 +100,25 @@ def test_a_claim_gets_what_it_asks_for_wherever_it_lies(backend: Backend, many: 
     kept = backend.queue.settle([(claim, Done(b"1")) for claim in granted], now=NOW)
     assert all(kept)
     assert backend.queue.counts([MAIL], now=NOW)[0].done == min(many, 40)
+
+
+@pytest.mark.parametrize("many", [4, 20])
+def test_a_claim_that_is_cut_short_for_its_weight_says_so_whichever_part_it_was(
+    backend: Backend, many: int
+) -> None:
+    division = backend.queue.division  # type: ignore[attr-defined]
+    beside = [
+        key for key in KEYS if division.part_of(JobId(MAIL, key)) == division.part_of(JobId(MAIL, KEYS[0]))
+    ]
+    jobs = [job(key, payload=large(3 * BROUGHT // 4)) for key in beside[:4]]
+    backend.queue.submit(jobs, now=NOW)
+    brought, more = list[str](), True
+    while more:
+        claimed = backend.queue.claim([(MAIL, many)], worker="w1", lease=LEASE, now=NOW)
+        brought += [claim.id.key for claim in claimed.claims]
+        assert not claimed.more or len(claimed.claims) < 4
+        more = claimed.more
+    assert brought == beside[:4]
 
 
 def test_one_job_is_found_at_once_in_whichever_part_it_lies(backend: Backend) -> None:
