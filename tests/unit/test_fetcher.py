@@ -181,10 +181,36 @@ def test_of_heavy_jobs_it_holds_no_more_than_a_few_claims_bring_and_runs_all() -
     while len(bench.ran) < 300:
         while bench.fetch() == 0 * S:
             pass
+        for _ in range(3):
+            bench.fetcher.heard = True
+            bench.fetch()
         heaviest = max(heaviest, bench.hands.weight)
         bench.work()
         bench.hands.pace.mean = 0.0001
     assert MUCH < heaviest <= MUCH + 2 * BROUGHT
+
+
+def test_as_soon_as_it_holds_less_it_asks_for_more() -> None:
+    bench = Bench(slots=4)
+    bench.hands.pace.mean = 0.0001
+    bench.put(*(job(f"j{number}", payload=large(BROUGHT // 20)) for number in range(300)))
+    while bench.fetch() == 0 * S:
+        pass
+    while bench.hands.weight > MUCH:
+        assert bench.threads.turn()
+    bench.hands.pace.mean = 0.0001
+    assert len(bench.hands.held) > 4
+    bench.fetch()
+    assert len(bench.fetcher.fresh) > 4
+
+
+def test_a_claim_that_was_cut_short_asks_no_other_queue_for_the_rest() -> None:
+    bench = Bench(slots=4, queues=("heavy", "light"))
+    bench.hands.pace.mean = 0.0001
+    bench.put(*(job(f"j{n}", queue="heavy", payload=large(BROUGHT // 4)) for n in range(4)))
+    bench.put(*(job(f"j{n}", queue="light") for n in range(900)))
+    assert bench.fetch() == 0 * S
+    assert [bench.counts(name).running for name in ("heavy", "light")] == [2, HALF // 2]
 
 
 def test_each_slot_has_its_job_however_heavy_all_are() -> None:

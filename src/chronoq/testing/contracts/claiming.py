@@ -115,6 +115,14 @@ class Claiming(Chapter):
         granted = queue.claim([(MAIL, 2), ("other", 2)], worker="w1", lease=LEASE, now=NOW)
         assert (keys(granted.claims), granted.more) == (["b"], False)
 
+    def test_a_claim_of_many_queues_brings_no_more_than_that_of_one(self, queue: QueuePort) -> None:
+        names = [f"q{n}" for n in range(8)]
+        for name in names:
+            queue.submit([job(f"j{n}", queue=name, payload=large(BROUGHT // 10)) for n in range(3)], now=NOW)
+        granted = queue.claim([(name, 3) for name in names], worker="w1", lease=LEASE, now=NOW)
+        assert [claim.id for claim in granted.claims] == [jid("j0", name) for name in names]
+        assert granted.more
+
     def test_a_light_job_behind_heavy_ones_waits_for_its_turn(self, queue: QueuePort) -> None:
         """Q11"""
         sizes = {"small": 100, "a": 3 * BROUGHT // 4, "b": 3 * BROUGHT // 4, "tiny": 100}
