@@ -106,9 +106,11 @@ def test_progress_is_seen(tmp_path: Path) -> None:
     assert handle.result(timeout="60s") == "through"
 
 
-def test_one_that_holds_too_much_memory_is_killed(tmp_path: Path) -> None:
-    with pytest.raises(JobFailed, match="more than the 400 of process_memory"):
-        tasks.grows.enqueue(500, str(tmp_path / "started")).result(timeout="60s")
+def test_one_that_holds_too_much_memory_is_killed_and_its_slot_free_again(tmp_path: Path) -> None:
+    for handle in [tasks.grows.enqueue(500, str(tmp_path / f"started-{slot}")) for slot in range(2)]:
+        with pytest.raises(JobFailed, match="more than the 400 of process_memory"):
+            handle.result(timeout="60s")
+    assert tasks.square.enqueue(3).result(timeout="60s")[0] == 9
 
 
 @contextmanager

@@ -438,7 +438,7 @@ def full(server: Server) -> Backend:
     """A backend with jobs everywhere, on a server that takes no more."""
     backend = open_backend(server.url())
     backend.queue.submit([job(str(i), options=Options(Priority(i % 4))) for i in range(40)], now=NOW)
-    backend.queue.submit([job(f"d{i}", due=NOW + S) for i in range(4)], now=NOW)
+    backend.queue.submit([job(f"d{i}", due=NOW + S) for i in range(100)], now=NOW)
     put(backend)
     fire(backend, now=NOW + 60 * S)
     backend.life.birth(PROCESS, ttl=LEASE, now=NOW)
@@ -486,7 +486,7 @@ def test_a_full_server_can_be_drained(new_server: Callable[..., Server], kind: s
     server.client().delete(KEY + "wake:work")
     assert queue.claim([(MAIL, 0)], worker="w", lease=LEASE, now=NOW).claims == ()
     assert tokens(server.client()) == 1
-    assert queue.promote([MAIL], now=now, limit=2)[0].moved == 2
+    assert queue.promote([MAIL], now=now, limit=98)[0].moved == 98
     held = queue.claim([(MAIL, 10)], worker="w", lease=LEASE, now=now).claims
     assert queue.extend(held, lease=LEASE, now=now) == [Hold.KEPT] * 10
     assert queue.report(held[0], Progress(1))
@@ -511,7 +511,7 @@ def test_a_full_server_can_be_drained(new_server: Callable[..., Server], kind: s
         assert all(queue.settle([(claim, Done()) for claim in claims], now=now))
     (counts,) = queue.counts([MAIL], now=now)
     assert counts.balanced
-    assert counts.accepted == counts.done + counts.cancelled == 45
+    assert counts.accepted == counts.done + counts.cancelled == 141
     backend.close()
 
 

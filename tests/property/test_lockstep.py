@@ -59,7 +59,7 @@ from tests.servers import KINDS, Server, find_binary
 T = TypeVar("T")
 
 ROUNDS = 100 if os.environ.get("CHRONOQ_LONG") == "1" else 10 if os.environ.get("CHRONOQ_CHECK") == "1" else 2
-EXAMPLES = 20 if ROUNDS == 2 else 50
+EXAMPLES = 30 if ROUNDS == 2 else 50
 SHRINK = (Phase.shrink,) if os.environ.get("CHRONOQ_SHRINK") == "1" else ()
 STEPS = 40
 
