@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,10 +36,14 @@ def fails() -> NoReturn:
     raise LookupError("not there")
 
 
+class Why(StrEnum):
+    NOT_YET = "not yet"
+
+
 @app.task(name="snoozes", executor="process")
 def snoozes(context: Context) -> int:
     if context.token == 1:
-        raise Snooze("50ms", "not yet")
+        raise Snooze("50ms", Why.NOT_YET)
     return context.token
 
 

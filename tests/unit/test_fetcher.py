@@ -691,6 +691,51 @@ def test_what_waits_behind_slots_that_are_adrift_is_given_back() -> None:
     assert bench.state("d") is State.READY
 
 
+def test_what_is_given_back_comes_in_its_order_although_more_was_just_granted() -> None:
+    bench, ran = Bench(slots=4), list[int]()
+    bench.hands.pace.mean = 0.0001  # as after many short jobs
+
+    def send(number: int) -> None:
+        ran.append(number)
+        bench.clock.advance(1.5 if number in {100, 101, 102} else 0)
+
+    def turns(many: int) -> None:
+        for _ in range(100):
+            bench.threads.turn()
+
+    bench.task("send", send)
+    bench.put(*(job(f"j{n:03}", payload=b"[[%d],{}]" % n) for n in range(900)))
+    bench.fetcher.breathe = turns  # they run meanwhile
+    bench.fetch()
+    bench.fetch()
+    bench.fetcher.breathe = lambda many: None
+    assert (len(ran), len(bench.fetcher.fresh)) == (100, 400)
+    while len(ran) < 900:
+        bench.threads.turn()
+        bench.fetcher.heard = True
+        bench.fetch()
+    assert ran == sorted(ran)
+
+
+def test_it_rests_while_more_long_jobs_run_than_there_are_slots_of_one_kind() -> None:
+    bench = Bench(slots=1)
+
+    async def coro() -> None: ...
+
+    bench.task("coro", coro)
+    bench.hands.pace.mean = 0.0001  # as after many short jobs
+    bench.put(job("a"), job("b", task="coro"), job("c"))
+    bench.fetch()
+    started = {one.waiting.popleft() for one in (bench.threads, bench.coroutines)}  # and go on and on
+    bench.clock.advance(5)
+    bench.fetch()
+    assert bench.hands.held == started
+    assert bench.hands.overfull
+    for _ in range(3):
+        bench.clock.advance(0.2)
+        assert bench.fetch() > 0 * S
+
+
 def test_what_cannot_be_given_back_in_an_outage_is_held_and_given_back_later() -> None:
     bench = Bench(slots=1)
     warm(bench)

@@ -15,8 +15,8 @@ from chronoq.domain.verdict import Done
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def claim() -> Claim:
-    return Claim(Job(JobId("q", "j"), "task", b"[[],{}]", NOW, NOW), 1, 1, "w", NOW + timedelta(seconds=30))
+def claim(key: str = "j") -> Claim:
+    return Claim(Job(JobId("q", key), "task", b"[[],{}]", NOW, NOW), 1, 1, "w", NOW + timedelta(seconds=30))
 
 
 def test_a_worker_is_not_empty_handed_while_a_verdict_is_on_its_way_to_the_outbox() -> None:
@@ -123,3 +123,15 @@ def test_when_jobs_become_long_fewer_are_held_soon() -> None:
     for _ in range(10):
         pace.saw(timedelta(seconds=1))
     assert pace.depth == 1
+
+
+def test_a_moment_in_which_the_machine_stands_still_does_not_make_the_hands_overfull() -> None:
+    hands = Hands(slots=8, pace=Pace(mean=0.00025))
+    for number in range(1600):
+        hands.take(claim(f"j{number}"))
+    for _ in range(8):
+        hands.pace.saw(timedelta(milliseconds=40))
+    assert not hands.overfull
+    for _ in range(16):
+        hands.pace.saw(timedelta(milliseconds=90))
+    assert hands.overfull

@@ -1,7 +1,9 @@
 """What is sent to a child in one batch: begun one by one, by leave, which can be taken back until then."""
 
 import json
+import marshal
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from io import BytesIO
@@ -9,13 +11,15 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from attrs import astuple
 
 from chronoq.app import processes as module
-from chronoq.app.child import BEGUN, MAY, Child
+from chronoq.app.child import BEGUN, MAY, Child, _plain, _sendable
 from chronoq.app.hands import Run
 from chronoq.app.processes import Processes, Work
 from chronoq.app.warm import Warm
 from chronoq.domain.job import Job
+from chronoq.domain.retry import Failure
 from chronoq.domain.verdict import Cancelled, Done, Retry, Verdict
 from tests.integration import process_tasks
 from tests.servers import eventually
@@ -233,3 +237,49 @@ def test_a_child_that_fell_while_idle_costs_no_job_an_attempt(shop: Shop) -> Non
     os.kill(shop.child(), signal.SIGKILL)
     shop.give(shop.touch("a"), shop.touch("b"))
     assert all(isinstance(verdict, Done) for verdict in shop.ended("a", "b").values())
+
+
+def test_what_cannot_be_told_takes_no_other_outcome_with_it() -> None:
+    class Text(str):
+        __slots__ = ()
+
+    plain = _plain(Failure("Wrong", Text("why")))
+    assert marshal.loads(marshal.dumps(plain)) == astuple(Failure("Wrong", "why"))
+    told = _sendable(("snooze", 1.0, object()))
+    assert told[:1] == ("raised",)
+    assert marshal.loads(marshal.dumps(told)) == told
+
+
+def test_a_run_that_has_no_outcome_when_the_child_is_through_begins_anew(shop: Shop) -> None:
+    runs = shop.bench.held(shop.touch("a"), shop.touch("b"))
+    again: list[Run] = []
+    task = process_tasks.touch.definition
+    work = Work(shop.bench.runner, Warm([]), [(run, task) for run in runs], again.extend, None)
+    work._heard("through", ((1, "done", b""),))
+    assert again == runs[:1]
+    assert not work.on
+    work._heard("progress", 7, 1, 2)  # of a thread that has outlived its run
+    work.child.kill()
+    work.child.end()
+
+
+def test_a_child_that_is_dead_already_is_not_killed() -> None:
+    child = Warm([])
+    os.kill(child.process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+    assert child.kill_at(0) is False
+    child.end()
+
+
+def test_a_child_is_heard_in_a_process_with_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        child = Warm([])
+        child.kill()
+        child.end()
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -156,12 +156,12 @@ class Child:
             self.batches += 1
             begun, until = 0, time.clock_gettime(BOOT) + TOGETHER
             while begun < len(calls) and self.may(begun, until):
-                self.ended.append((begun, *self.run(begun, *calls[begun])))
+                self.ended.append((begun, *_sendable(self.run(begun, *calls[begun]))))
                 begun += 1
                 if begun < len(calls) and not self.cared:
                     self.cared = True
                     self.bell.put(None)
-            self._tell("through", begun)
+            self._tell("through")
 
     def may(self, number: int, until: float) -> bool:
         """Whether to begin that call. It says so before it looks, so that one of the two hears of the other."""
@@ -183,9 +183,9 @@ class Child:
                 if batch == self.batches and self.ended:
                     self._tell("ended")
 
-    def _tell(self, what: str, *facts: int) -> None:
+    def _tell(self, what: str) -> None:
         with self.guard:
-            send(self.replies, (what, tuple(emptied(self.ended)), *facts))
+            send(self.replies, (what, tuple(emptied(self.ended))))
 
     def say(self, *message: Any) -> None:
         with self.guard:
@@ -216,7 +216,7 @@ class Child:
                 value = asyncio.run(value)
         except errors.Snooze as error:
             try:
-                return ("snooze", duration(error.delay).total_seconds(), error.reason)  # type: ignore[arg-type]
+                return ("snooze", duration(error.delay).total_seconds(), _exact(error.reason))  # type: ignore[arg-type]
             except errors.BadDuration as bad:
                 return ("raised", _plain(failure_of(bad)))
         except BaseException as error:
@@ -228,7 +228,21 @@ class Child:
 
 
 def _plain(failure: Failure) -> Message:
-    return astuple(failure)
+    return tuple(map(_exact, astuple(failure)))
+
+
+def _exact(value: Any) -> Any:
+    """A text of a class of its own, as an `Enum` may be, does not travel."""
+    return str.__str__(value) if isinstance(value, str) else value
+
+
+def _sendable(outcome: Message) -> Message:
+    """What cannot be told takes nothing else with it."""
+    try:
+        marshal.dumps(outcome)
+    except ValueError:
+        return ("raised", ("NotStorable", f"What became of it cannot be told: {outcome!r}"))
+    return outcome
 
 
 @cache

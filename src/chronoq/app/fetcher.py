@@ -269,14 +269,17 @@ class Fetcher:
 
     def _unburden(self, now: datetime) -> None:
         """Taken for short ones, or held up by long ones: what has not started is for whoever is free."""
-        if self._full and self.hands.overfull:
-            self.returning += self._unstarted()
-        elif self._full and self._moved + PATIENCE <= now:
-            stuck, length = self._unstarted(), now - self._moved
+        if not self._full or self.fresh:  # what is fresh comes after what is in hand, and goes back behind it
+            return
+        stands = self._moved + PATIENCE <= now
+        if not stands and not self.hands.overfull:
+            return
+        stuck, length = self._unstarted(), now - self._moved
+        self.returning += stuck
+        if stands:
             self.fed = now
             if stuck:
                 self.hands.pace.saw_longer(length)
-                self.returning += stuck
 
     def give_back(self, now: datetime) -> None:
         """Return what has not started, to the front of its queue."""

@@ -62,6 +62,7 @@ class Pace:
     """The same, but none counts for more than `LONG`: by then another thread is woken beside the one that runs it."""
 
     HOLD = 0.05
+    TOO_MUCH = 2.0
     DEEPEST = 200
     SHORT = 0.005
     INSTANT = timedelta(microseconds=150)
@@ -142,8 +143,8 @@ class Hands:
 
     @property
     def overfull(self) -> bool:
-        """Whether far more is held than makes `Pace.HOLD` of work: the jobs turned out longer than they seemed."""
-        return len(self.held) > 2 * self.slots * self.pace.depth
+        """Whether what is held makes more than `Pace.TOO_MUCH` for each slot: the jobs are longer than they seemed."""
+        return len(self.held) * self.pace.mean > self.slots * self.pace.TOO_MUCH
 
     @property
     def empty(self) -> bool:

@@ -46,8 +46,8 @@ class Processes:
     bell: "SimpleQueue[bool]" = field(factory=SimpleQueue)
     """True: there is something to do. False: end."""
     threads: list[threading.Thread] = field(factory=list)
-    works: set["Work"] = field(factory=set)
-    """What the children are at."""
+    works: dict["Work", None] = field(factory=dict)
+    """What the children are at, in the order in which it was given to them."""
 
     def start(self) -> None:
         """Children come with the first run: who runs nothing here pays for nothing."""
@@ -103,10 +103,10 @@ class Processes:
         while self.bell.get():
             while batch := self._batch():
                 work = Work(self.runner, child, batch, self._again, self.most)
-                self.works.add(work)
+                self.works[work] = None
                 if not work.done():
                     child = self._child()
-                self.works.discard(work)
+                del self.works[work]
         child.kill()
         child.end()
 
@@ -130,7 +130,7 @@ class Processes:
         while len(batch) < many and (run := self._next()):
             alone = run.claim.job.options.timeout is not None
             if alone and batch:
-                self.waiting.appendleft(run)
+                self._again([run])
                 break
             if task := self.runner.begin(run):
                 batch.append((run, task))
@@ -208,21 +208,22 @@ class Work:
             run.started = run.deadline = run.interrupt = None
         return runs
 
-    def _leave(self, begun: int) -> None:
-        """Nothing more comes of the child. What it has not begun begins elsewhere."""
+    def _leave(self) -> None:
+        """Nothing more comes of the child. What has no outcome begins elsewhere."""
         with self.guard:
-            self.on, runs = False, self._anew(begun)
+            self.on, runs = False, self._anew(0)
         if runs:
             self.again(runs)
 
     def _heard(self, what: str, *facts: Any) -> None:
         if what == "progress":
-            self.batch[facts[0]][0].context.progress(*facts[1:])
+            if facts[0] < len(self.batch):  # else it is of a thread that has outlived its run
+                self.batch[facts[0]][0].context.progress(*facts[1:])
             return
         for number, outcome, *more in facts[0]:
             self._end(number, self._verdict(self.batch[number][0], outcome, *more))
         if what == "through":
-            self._leave(facts[1])
+            self._leave()
 
     def _fallen(self, fallen: Fallen) -> None:
         """What it was at ends by that. What had ended just before, and was not told, goes on with the rest."""
@@ -231,7 +232,7 @@ class Work:
             log.warning("⚠ a child has fallen before it began anything: %s", fallen)
         elif at not in self.gone:
             self._end(at, self.runner.failed(self.batch[at][0], Failure("ProcessDied", str(fallen))))
-        self._leave(0)
+        self._leave()
 
     def _look(self) -> None:
         """It is held up: what comes after has it better elsewhere. Kill it if what it is at may not go on."""

@@ -43,6 +43,8 @@ class Warm:
         os.close(theirs_in)
         os.close(theirs_out)
         self.replies, self.requests = os.fdopen(ours_in, "rb", buffering=0), os.fdopen(ours_out, "wb")
+        self.poll = select.poll()  # a `select` takes no file of a number beyond 1,023
+        self.poll.register(self.replies, select.POLLIN)
         send(self.requests, (tuple(sys.path), tuple(modules)))
         while self.hear(1) is None:
             pass
@@ -79,7 +81,7 @@ class Warm:
 
     def hear(self, seconds: float) -> Message | None:
         """What it says within so many seconds. Errors: `Fallen`."""
-        if not select.select([self.replies], [], [], seconds)[0]:
+        if not self.poll.poll(1000 * seconds):
             return None
         try:
             return receive(self.replies)
@@ -92,7 +94,7 @@ class Warm:
 
     def kill_at(self, number: int) -> bool:
         """Kill it while it is at that call. False: it is further on, or gone."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, ChildProcessError):
             self.process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             if self.begun == number + 1:
