@@ -51,8 +51,8 @@ FIGURES = {
     "drain_processes": Figure("drain, one process, its jobs in child processes", "jobs/s"),
     "drain_two": Figure("drain, two processes", "jobs/s"),
     "drain_two_processes": Figure("drain, two processes, their jobs in child processes", "jobs/s"),
-    "idle_start_p50": Figure("start on an idle system, median", "ms", 2.4, 1.5, more=False, rivals=(AHEAD,)),
-    "idle_start_p99": Figure("start on an idle system, 99 %", "ms", 2.2, 1.5, more=False, rivals=(AHEAD,)),
+    "idle_start_p50": Figure("start on an idle system, median", "ms", 2.3, 1.5, more=False, rivals=(AHEAD,)),
+    "idle_start_p99": Figure("start on an idle system, 99 %", "ms", 2.1, 1.5, more=False, rivals=(AHEAD,)),
     "lateness_p50": Figure("lateness of a delayed job, median", "ms", more=False),
     "lateness_p99": Figure(
         "lateness of a delayed job, 99 %", "ms", 16, 3, more=False, rivals=(Rival(instead=True),)
