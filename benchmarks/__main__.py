@@ -97,9 +97,7 @@ def able(lab: Lab, failures: dict[str, str], measure: measures.Measure, name: st
     except Exception as error:
         failures.setdefault(name, str(error))
         return False
-    workers = (
-        measure.run not in (measures.drain_one, measures.drain_two, measures.idle_start) or facts["workers"]
-    )
+    workers = measure.run not in measures.WORKERS or facts["workers"]
     there = not measure.server or name not in environments.SERVERLESS
     return measure.needs in facts["can"] and bool(workers) and there
 

@@ -26,6 +26,21 @@ PACKAGES = {
     "apscheduler_memory": ["apscheduler>=3.11,<4"],
     "apscheduler_sql": ["apscheduler>=3.11,<4", "sqlalchemy"],
 }
+IMPORTS = {
+    "rq": "import rq",
+    "rq_scheduler": "import rq_scheduler",
+    "celery": "import celery; celery.Celery",
+    "dramatiq": "import dramatiq.brokers.redis",
+    "huey": "import huey; huey.RedisHuey",
+    "arq": "import arq",
+    "saq": "import saq",
+    "taskiq": "import taskiq, taskiq_redis",
+    "streaq": "import streaq",
+    "docket": "import docket",
+    "apscheduler": "import apscheduler.schedulers.background",
+}
+"""What a program imports that puts jobs."""
+
 PEERS = ["chronoq_memory", "chronoq_sqlite", "chronoq_sqlite_normal", *PACKAGES]
 """Ours in memory or on a file is measured like a peer: beside huey's and APScheduler's."""
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -182,13 +183,20 @@ class Lab:
                     found += monitor.next_command()["client_type"] != "lua"
         return found
 
+    def family(self) -> list[list[str]]:
+        """Of each started process and its children, what the system says from its state on."""
+        started = {str(process.pid) for process in self.live}
+        found = []
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = place.read_text().rpartition(")")[2].split()
+                if fields[3] in started:  # the session
+                    found.append(fields)
+        return found
+
     def cpu(self) -> float:
         """Seconds of processor time that the started processes have used."""
-        used = 0
-        for process in self.live:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            used += int(fields[11]) + int(fields[12])
-        return used / TICKS
+        return sum(int(fields[11]) + int(fields[12]) for fields in self.family()) / TICKS
 
     def server_cpu(self) -> float:
         """Seconds of processor time that the server has used."""
@@ -197,8 +205,7 @@ class Lab:
 
     def resident(self) -> float:
         """Megabytes that the started processes hold."""
-        pages = sum(int(Path(f"/proc/{each.pid}/statm").read_text().split()[1]) for each in self.live)
-        return pages * resource.getpagesize() / 1e6
+        return sum(int(fields[21]) for fields in self.family()) * resource.getpagesize() / 1e6
 
 
 def quantile(values: Sequence[float], part: float) -> float:

@@ -5,13 +5,12 @@ the same figures for the raw loop, in the same run of the harness.
 """
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
-from benchmarks import ceilings
+from benchmarks import ceilings, environments
 from benchmarks import growth as grown
 from benchmarks.lab import Lab, quantile
 
@@ -218,14 +217,22 @@ def growth(lab: Lab, name: str, scale: float) -> Figures:
 
 
 def idle_cost(lab: Lab, name: str, scale: float) -> Figures:
-    """One idle worker and one idle scheduler: commands a second, per cent of a core, the worker's megabytes."""
-    lab.start(name, "threads")
-    lab.ask(name, "fill", 20)
-    lab.until(lambda: lab.ran() >= 20, 60)
+    """One idle worker and one idle scheduler: commands a second, per cent of a core, the worker's megabytes.
+
+    Of a peer whose worker has its scheduler with it, or beside it, the megabytes are of both.
+    """
+    facts = lab.describe(name)
+    for ran in (20, 40):
+        lab.stop()  # the first one compiled what it imports, and keeps more memory for that
+        lab.start(name, facts["TIMER"] or next(iter(facts["workers"])))
+        lab.ask(name, "fill", 20)
+        lab.until(lambda ran=ran: lab.ran() >= ran, 60)
+        time.sleep(0.5)  # until that is settled
     held = lab.resident()
-    lab.start(name, "scheduler")
+    if "scheduler" in facts["workers"]:
+        lab.start(name, "scheduler")
     time.sleep(3)
-    used, seconds = lab.cpu(), max(6, 20 * scale)
+    used, seconds = lab.cpu(), max(6, 20 * scale) if name in OURS else 8
     sent = lab.sent(seconds)
     return {
         "idle_commands": sent / seconds,
@@ -247,17 +254,23 @@ def idle_file(lab: Lab, name: str, scale: float) -> Figures:
 
 
 def start_up(lab: Lab, name: str, scale: float) -> Figures:
-    """Milliseconds: `import chronoq` with its `Scheduler`, above an empty interpreter; `chronoq --help` as a whole."""
-    empty, full = python(lab, "-c", "pass"), python(lab, "-c", "import chronoq; chronoq.Scheduler")
-    return {"import": full - empty, "help": python(lab, "-m", "chronoq", "--help")}
+    """Milliseconds: `import chronoq` with its `Scheduler`, or of what a peer's client needs, above an empty
+    interpreter; `chronoq --help` as a whole."""
+    program = environments.python(name)
+    empty = python(lab, program, "-c", "pass")
+    full = python(lab, program, "-c", environments.IMPORTS.get(name, "import chronoq; chronoq.Scheduler"))
+    helped = (
+        {} if name in environments.PACKAGES else {"help": python(lab, program, "-m", "chronoq", "--help")}
+    )
+    return {"import": full - empty, **helped}
 
 
-def python(lab: Lab, *args: str) -> float:
+def python(lab: Lab, program: str, *args: str) -> float:
     """Milliseconds from start to exit: the best of five, after one that compiles."""
     best = 1e9
     for turn in range(6):
         began = time.perf_counter()
-        subprocess.run([sys.executable, *args], env=lab.env(), capture_output=True, check=True)
+        subprocess.run([program, *args], env=lab.env(), capture_output=True, check=True)
         if turn:
             best = min(best, 1000 * (time.perf_counter() - began))
     return best
@@ -292,6 +305,9 @@ def _drains(lab: Lab, scale: float) -> Figures:
     n = max(20_000, int(100_000 * scale) // 1000 * 1000)
     return {"drain_threads": ceilings.threads(lab, n), "drain_async": ceilings.event_loop(lab, n)}
 
+
+WORKERS = (drain_one, drain_two, idle_start, idle_cost)
+"""What is measured of workers in processes of their own."""
 
 ALL = (
     Measure("enqueue_one", enqueue_one, _raw("enqueue_one", ceilings.enqueue_one, 10_000), peers=3, quick=5),
@@ -334,7 +350,7 @@ ALL = (
     Measure("longest_script", longest_script, repeat=2),
     Measure("server_cost", server_cost),
     Measure("growth", growth, repeat=1),
-    Measure("idle_cost", idle_cost, repeat=1),
+    Measure("idle_cost", idle_cost, peers=1, repeat=1, server=True),
     Measure("idle_file", idle_file, ours=("chronoq_sqlite",), repeat=1),
-    Measure("start_up", start_up),
+    Measure("start_up", start_up, needs="put_at", peers=1, server=True),
 )

@@ -24,6 +24,10 @@ PEERS = {
     "recurring": "recurring, due at once /s",
     "memory_delayed": "bytes, delayed",
     "memory_queued": "bytes, queued",
+    "idle_commands": "idle, commands /s",
+    "idle_cpu": "% of a core",
+    "worker_memory": "MB",
+    "import": "import, ms",
 }
 GROWTH = {
     "delayed": "delayed jobs",
