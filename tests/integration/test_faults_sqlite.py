@@ -7,6 +7,7 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,23 @@ class File:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with on_stage(File(tmp_path / "jobs.db"), tmp_path) as stage:  # type: ignore[arg-type]
         yield stage
+
+
+def stop_between_writes(process: Process, path: Path) -> None:
+    """SIGSTOP at a moment at which it does not keep the file from everybody else."""
+
+    def stopped() -> bool:
+        process.sigstop()
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.sigcont()
+                return False
+            db.execute("ROLLBACK")
+            return True
+
+    eventually(stopped, within=30)
 
 
 def producer(stage: Stage) -> Process:
@@ -99,7 +117,7 @@ def test_a_worker_that_was_stopped_past_its_lease_cannot_end_a_job_that_was_take
     job = stage.task("wait").enqueue("gate")
     with stage.worker() as frozen:
         eventually(lambda: stage.ledger.count("start") == 1, within=30)
-        frozen.sigstop()
+        stop_between_writes(frozen, stage.folder / "jobs.db")
         with stage.worker() as heir:
             eventually(lambda: stage.ledger.count("start") == 2, within=30)
             frozen.sigcont()
