@@ -239,6 +239,13 @@ def test_a_child_that_fell_while_idle_costs_no_job_an_attempt(shop: Shop) -> Non
     assert all(isinstance(verdict, Done) for verdict in shop.ended("a", "b").values())
 
 
+def test_a_job_with_a_timeout_that_goes_alone_is_told_of_to_a_free_thread(shop: Shop) -> None:
+    shop.processes.waiting.extend(runs := shop.bench.held(shop.touch("a"), shop.touch("timed", timeout=5)))
+    assert [run for run, _ in shop.processes._batch()] == runs[:1]
+    assert [*shop.processes.waiting] == runs[1:]
+    assert shop.processes.bell.qsize() == 1
+
+
 def test_what_cannot_be_told_takes_no_other_outcome_with_it() -> None:
     class Text(str):
         __slots__ = ()

@@ -12,7 +12,7 @@ if #due > 0 then
   -- first: what shrinks is allowed on a full server; they are the first ones, and need not be looked up again
   redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #due - 1)
   for i, lane in ipairs(lanes) do
-    for from = 1, #lane, 60 do -- in pieces, for which the server needs no new memory
+    for from = 1, #lane, 60 do -- in pieces: few arguments at once are quicker
       redis.call('RPUSH', KEYS[2 + i], unpack(lane, from, math.min(from + 59, #lane)))
     end
   end
