@@ -710,6 +710,8 @@ def test_what_is_given_back_comes_in_its_order_although_more_was_just_granted() 
     bench.fetch()
     bench.fetcher.breathe = lambda many: None
     assert (len(ran), len(bench.fetcher.fresh)) == (100, 400)
+    bench.hands.pace.mean = 0.05  # they turn out longer
+    assert bench.hands.overfull
     while len(ran) < 900:
         bench.threads.turn()
         bench.fetcher.heard = True

@@ -262,6 +262,7 @@ def test_a_run_that_has_no_outcome_when_the_child_is_through_begins_anew(shop: S
     again: list[Run] = []
     task = process_tasks.touch.definition
     work = Work(shop.bench.runner, Warm([]), [(run, task) for run in runs], again.extend, None)
+    work.child.words[BEGUN] = 2
     work._heard("through", ((1, "done", b""),))
     assert again == runs[:1]
     assert not work.on
